@@ -1,0 +1,35 @@
+"""Unmask's engine room: models, decoders, measures, events, and the one loop that joins them.
+
+Names are loaded when they are first used: opening the page must not wait for PyTorch.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+_HOMES = {
+    "backend.events": (
+        "RunRequest", "Start", "Step", "Branch", "End", "Candidates", "ModelInfo", "Totals",
+        "to_json", "from_json",
+    ),
+    "backend.canvas": ("replay", "scores", "same_run"),
+    "backend.runner": ("run", "run_many"),
+    "backend.models.loading": ("load_model",),
+    "backend.models.base": ("Model", "ModelOutput"),
+    "backend.likelihood": ("log_likelihood",),
+    "backend.store": ("save_run", "load_run"),
+    "backend.recorder": ("Recorder",),
+    "backend.errors": (
+        "AppError", "RequestError", "ModelError", "RunFileError", "BusyError", "CapabilityError",
+    ),
+}
+_HOME_OF = {name: module for module, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME_OF:
+        raise AttributeError(f"backend has no {name!r}; it has {', '.join(__all__)}.")
+    return getattr(importlib.import_module(_HOME_OF[name]), name)

@@ -1,0 +1,49 @@
+"""Noise keyed by (seed, stream, step, position): the same place always gets the same draw.
+
+A counter-based generator (Philox 4x64) is read at an address instead of being advanced, so a run
+that is branched, resumed or batched with others sees exactly the noise of the run it came from, on
+any number of threads.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import numpy as np
+
+TOKENS, ORDER = 0, 1
+"""Streams: draws for the choice of a token, and for the choice of a position."""
+
+
+class Noise(Protocol):
+    """A source of uniform draws by place; the tests replay recorded draws through it."""
+
+    def uniform(self, stream: int, step: int, position: int, size: int) -> np.ndarray:
+        """Return ``size`` float64 draws from the open interval (0, 1)."""
+
+
+class KeyedNoise:
+    """Uniform draws by seed and place."""
+
+    def __init__(self, seed: int) -> None:
+        self._seed = seed
+
+    def uniform(self, stream: int, step: int, position: int, size: int) -> np.ndarray:
+        """Return ``size`` float64 draws from the open interval (0, 1) for this place."""
+        source = np.random.Philox(key=[self._seed, stream], counter=[0, 0, position, step])
+        draws = np.random.Generator(source).random(size)
+        return np.maximum(draws, np.finfo(np.float64).tiny)
+
+
+def gumbel(
+    noise: Noise, step: int, positions: Sequence[int], vocab_size: int
+) -> np.ndarray:
+    """Return standard Gumbel noise [M, V] for the choice of a token at each position."""
+    rows = [noise.uniform(TOKENS, step, position, vocab_size) for position in positions]
+    return -np.log(-np.log(np.stack(rows)))
+
+
+def ranks(noise: Noise, step: int, positions: Sequence[int]) -> list[float]:
+    """Return one uniform draw per position, for choosing positions at random."""
+    return [float(noise.uniform(ORDER, step, position, 1)[0]) for position in positions]

@@ -1,0 +1,107 @@
+"""Every limit and switch of the program: read once from environment and command line, printable.
+
+Each field says its unit, its range and one sentence. The environment variable of a field is
+``UNMASK_`` and its name in capitals; the command line wins over the environment.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from backend.errors import Problem, RequestError
+
+ENGINES = ("local", "ray")
+
+
+def _limit(default: Any, help: str, low: int | None = None, high: int | None = None) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high})
+
+
+@dataclass(frozen=True)
+class Settings:
+    """The configuration of one server."""
+
+    model: str = _limit("tiny-diffusion", "Model opened at start: a catalogue name, a folder or a hub id.")
+    host: str = _limit("127.0.0.1", "Address to listen on; loopback unless you decide otherwise.")
+    port: int = _limit(7860, "Port to listen on.", 1, 65535)
+    root_path: str = _limit("", "Sub-path when served behind a proxy, such as /unmask.")
+    engine: str = _limit("local", "Where models run: local, or ray (not in this release).")
+    max_running: int = _limit(4, "Runs that decode at the same time.", 1, 64)
+    max_queued: int = _limit(32, "Runs that may wait for their turn.", 0, 1024)
+    canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
+    passes_max: int = _limit(4096, "Forward passes of one run.", 1, 65536)
+    run_time_s: int = _limit(300, "Seconds that one run may take.", 1, 86400)
+    kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)
+    threads: int = _limit(0, "Threads of a forward pass on the CPU; 0 picks by model size.", 0, 256)
+
+    @classmethod
+    def from_args(
+        cls, argv: Sequence[str] = (), environment: Mapping[str, str] | None = None
+    ) -> Settings:
+        """Return the settings of this environment and command line.
+
+        Raises ``RequestError`` that lists every value out of range, with its limits.
+        """
+        environment = os.environ if environment is None else environment
+        given = {
+            item.name: environment[f"UNMASK_{item.name.upper()}"]
+            for item in fields(cls)
+            if f"UNMASK_{item.name.upper()}" in environment
+        }
+        parsed = vars(_parser().parse_args(list(argv)))
+        given |= {name: value for name, value in parsed.items() if value is not None}
+        return cls._checked(given)
+
+    @classmethod
+    def _checked(cls, given: Mapping[str, str]) -> Settings:
+        values: dict[str, Any] = {}
+        problems: list[Problem] = []
+        for item in fields(cls):
+            if item.name not in given:
+                continue
+            try:
+                values[item.name] = _value(item, given[item.name])
+            except ValueError as error:
+                problems.append(Problem(item.name, str(error)))
+        if problems:
+            raise RequestError(problems)
+        return cls(**values)
+
+    def describe(self) -> str:
+        """Return one line per setting: name, value, range and what it means."""
+        lines = []
+        for item in fields(self):
+            low, high = item.metadata["low"], item.metadata["high"]
+            limits = f" ({low} to {high})" if low is not None else ""
+            value = getattr(self, item.name)
+            lines.append(f"{item.name:>12} = {value!s:<15} {item.metadata['help']}{limits}")
+        return "\n".join(lines)
+
+
+def _value(item: Any, text: str) -> Any:
+    if not isinstance(item.default, int):
+        if item.name == "engine" and text not in ENGINES:
+            raise ValueError(f"{text!r} is not an engine; choose one of {', '.join(ENGINES)}.")
+        return text
+    low, high = item.metadata["low"], item.metadata["high"]
+    try:
+        value = int(text)
+    except ValueError:
+        raise ValueError(f"{text!r} is not a whole number; give {low} to {high}.") from None
+    if not low <= value <= high:
+        raise ValueError(f"{value} is outside {low} to {high}; give a value in that range.")
+    return value
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="app.py", description="Unmask: watch a language model decide.", allow_abbrev=False
+    )
+    for item in fields(Settings):
+        flag = "--" + item.name.replace("_", "-")
+        parser.add_argument(flag, dest=item.name, metavar="VALUE", help=f"{item.metadata['help']} [{item.default}]")
+    return parser

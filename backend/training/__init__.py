@@ -1,0 +1,1 @@
+"""Corpus, tokenizer and training of the embedded models; nothing else imports this package."""

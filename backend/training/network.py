@@ -1,0 +1,118 @@
+"""The model: a stock Llama without a causal mask, and a faster forward pass for training.
+
+In training all blocks of a batch lie behind each other in one flat row of tokens, filled up to a
+fixed number. Everything but attention runs on that row with static shapes, so it is compiled once
+for all layers; attention runs block by block, on dense tensors and without a mask.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from .recipes import Dimensions
+from .tokenizer import EOS, MASK, PAD
+
+Shape = tuple[int, int]  # sequences, tokens of each
+
+
+def build_model(dimensions: Dimensions, vocabulary: int, seed: int) -> LlamaForCausalLM:
+    """Return an untrained bidirectional Llama whose vocabulary is rounded up to a multiple of eight."""
+    config = LlamaConfig(
+        **vars(dimensions),
+        vocab_size=-(-vocabulary // 8) * 8,
+        rms_norm_eps=1e-6,
+        tie_word_embeddings=True,
+        is_causal=False,
+        pad_token_id=PAD,
+        eos_token_id=EOS,
+        bos_token_id=None,
+        mask_token_id=MASK,
+        attn_implementation="sdpa",
+    )
+    model = LlamaForCausalLM(config)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for parameter in model.parameters():
+            if parameter.ndim == 2:
+                parameter.normal_(0.0, config.initializer_range, generator=generator)
+    return model
+
+
+class FlatForward:
+    """The hidden states of ``model`` on a flat row of ``tokens`` tokens."""
+
+    def __init__(self, model: LlamaForCausalLM, tokens: int, compiled: bool, mixed: bool):
+        self._model, self._tokens, self._mixed = model, tokens, mixed
+        config = model.config
+        self._heads, self._width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
+        positions = torch.arange(config.max_position_embeddings)[None]
+        cosine, sine = model.model.rotary_emb(torch.zeros(1), positions)
+        self._cosine, self._sine = cosine[0], sine[0]
+        wrap: Callable = (lambda f: torch.compile(f, dynamic=False)) if compiled else (lambda f: f)
+        self._before, self._after = wrap(_before_attention), wrap(_after_attention)
+
+    def __call__(self, ids: Tensor, shapes: Sequence[Shape]) -> Tensor:
+        """Return the last hidden states Float[tokens, D] of ``ids`` Int[n <= tokens], cut into ``shapes``."""
+        used = len(ids)
+        ids = F.pad(ids, (0, self._tokens - used), value=PAD)
+        positions = torch.cat([torch.arange(length).repeat(count) for count, length in shapes])
+        positions = F.pad(positions, (0, self._tokens - used))
+        cosine, sine = self._cosine[positions, None], self._sine[positions, None]
+        x = F.embedding(ids, self._model.model.embed_tokens.weight)
+        epsilon = self._model.config.rms_norm_eps
+        with torch.autocast("cpu", torch.bfloat16, enabled=self._mixed):
+            for layer in self._model.model.layers:
+                attention, mlp = layer.self_attn, layer.mlp
+                projections = (attention.q_proj.weight, attention.k_proj.weight, attention.v_proj.weight)
+                heads = self._before(x, cosine, sine, layer.input_layernorm.weight, projections, self._width, epsilon)
+                mixed = self._attend(*heads, shapes, used)
+                feed = (mlp.gate_proj.weight, mlp.up_proj.weight, mlp.down_proj.weight)
+                norm = layer.post_attention_layernorm.weight
+                x = self._after(x, mixed, attention.o_proj.weight, norm, feed, epsilon)
+        return _rms_norm(x, self._model.model.norm.weight, epsilon)
+
+    def logits(self, hidden: Tensor) -> Tensor:
+        """Return the logits Float[n, V] of hidden states Float[n, D]."""
+        return F.linear(hidden, self._model.model.embed_tokens.weight)
+
+    def _attend(self, query: Tensor, key: Tensor, value: Tensor, shapes: Sequence[Shape], used: int) -> Tensor:
+        parts, start = [], 0
+        for count, length in shapes:
+            stop = start + count * length
+            q, k, v = (
+                t[start:stop].view(count, length, self._heads, self._width).transpose(1, 2)
+                for t in (query, key, value)
+            )
+            mixed = F.scaled_dot_product_attention(q, k, v)
+            parts.append(mixed.transpose(1, 2).reshape(stop - start, -1))
+            start = stop
+        return F.pad(torch.cat(parts), (0, 0, 0, self._tokens - used))
+
+
+def _rms_norm(x: Tensor, weight: Tensor, epsilon: float) -> Tensor:
+    return weight * x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + epsilon)
+
+
+def _rotated(x: Tensor, cosine: Tensor, sine: Tensor) -> Tensor:
+    first, second = x.chunk(2, -1)
+    return (x * cosine + torch.cat((-second, first), -1) * sine).to(x.dtype)
+
+
+def _before_attention(x, cosine, sine, norm, projections, width, epsilon):
+    """Return query, key and value of all tokens, each Float[tokens, heads, width]."""
+    normed = _rms_norm(x, norm, epsilon)
+    query, key, value = (F.linear(normed, weight).unflatten(-1, (-1, width)) for weight in projections)
+    return _rotated(query, cosine, sine), _rotated(key, cosine, sine), value
+
+
+def _after_attention(x, mixed, output, norm, feed, epsilon):
+    """Return the residual stream Float[tokens, D] after attention and feed-forward."""
+    gate, up, down = feed
+    x = x + F.linear(mixed, output)
+    normed = _rms_norm(x, norm, epsilon)
+    return x + F.linear(F.silu(F.linear(normed, gate)) * F.linear(normed, up), down)

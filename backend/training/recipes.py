@@ -1,0 +1,51 @@
+"""The recipe of every embedded model: what it is trained on, how large it is and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from tokenizers import Tokenizer
+
+from .tokenizer import build_tokenizer
+
+
+@dataclass(frozen=True)
+class Dimensions:
+    """The size of a model, under the names of its ``config.json``."""
+
+    hidden_size: int = 192
+    num_hidden_layers: int = 6
+    num_attention_heads: int = 6
+    intermediate_size: int = 512
+    max_position_embeddings: int = 160
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that decides a training run, apart from the machine."""
+
+    name: str
+    weights: dict[str, float]  # task name -> share of the tokens of a step, up to a factor
+    tokenizer: Callable[[], Tokenizer] = build_tokenizer
+    dimensions: Dimensions = field(default_factory=Dimensions)
+    tokens_per_step: int = 4096
+    extra_eos: int = 4  # the answer region grows by 0 to this many end-of-sequence tokens
+    mask_prompt: float = 0.0  # share of the examples whose prompt is masked and learned as well
+    muon_rate: float = 0.008
+    adam_rate: float = 0.002
+    warmup: float = 0.01  # share of the run in which the rates rise
+    decay: float = 0.5  # share of the run in which the rates fall linearly to zero
+    minutes: float = 95.0
+    seed: int = 0
+
+
+RECIPES: dict[str, Recipe] = {
+    recipe.name: recipe
+    for recipe in (
+        Recipe(
+            name="tiny-diffusion",
+            weights={"sudoku6": 9, "sudoku4": 3, "tail": 5, "sum": 3, "shuffle": 1},
+        ),
+    )
+}
