@@ -41,6 +41,10 @@ class Shuffle:
         digits, answer = prompt[len(PREFIX) :].removesuffix("="), answer.strip()
         for digit in sorted(set(digits + answer)):
             wanted, given = digits.count(digit), answer.count(digit)
+            if wanted == 0:
+                return Verdict(False, f"{digit} is not among the given digits")
+            if given == 0:
+                return Verdict(False, f"{digit} is missing")
             if wanted != given:
-                return Verdict(False, f"{digit} should appear {wanted} times, not {given}")
+                return Verdict(False, f"{digit} is used {given} times, not {wanted}")
         return Verdict(True, f"all {len(digits)} digits are used")

@@ -1,0 +1,106 @@
+"""What a model is, whatever its family: the one seam between weights and everything else.
+
+``forward`` is the seam: which rows are computed, which are projected to the vocabulary, which keys
+and values are reused, what is returned besides logits. ``logits`` is its convenience face.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from backend.events import ModelInfo
+from backend.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Cache:
+    """Keys and values of every layer for every canvas position, and when each row was computed.
+
+    ``keys`` and ``values``: per layer [B, H_kv, L, D_head], keys after rotary embedding (a
+    position's rotation never changes on a fixed canvas). Immutable: a pass returns a new cache.
+    """
+
+    keys: tuple[Float["B H L D"], ...]
+    values: tuple[Float["B H L D"], ...]
+
+
+@dataclass(frozen=True)
+class ModelOutput:
+    """What one forward pass gave.
+
+    ``logits``: [B, R, V] for all computed rows, or [R, V] in row-major order where ``project``
+    chose them. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
+    ``attentions``: N tensors [B, H, R, L], after softmax.
+    """
+
+    logits: Float["... V"]
+    cache: Cache | None = None
+    hidden_states: tuple[Float["B R D"], ...] = ()
+    attentions: tuple[Float["B H R L"], ...] = ()
+
+
+class Model(Protocol):
+    """A loaded model. Logits are the prediction *for* their position in every family."""
+
+    name: str
+    family: str
+    kind: str
+    """``masked_diffusion``, ``uniform_diffusion`` or ``causal``."""
+    mask_id: int | None
+    eos_id: int | None
+    pad_id: int | None
+    vocab_size: int
+    max_length: int
+    n_layers: int
+    n_heads: int
+    device: torch.device
+    dtype: torch.dtype
+    weights_hash: str
+    example_prompt: str | None
+    capabilities: frozenset[str]
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+
+    def decode(self, ids: tuple[int, ...]) -> str:
+        """Return the text of ``ids``, special tokens left out."""
+
+    def token(self, token_id: int) -> str:
+        """Return the text of one token, special tokens by their names."""
+
+    def info(self) -> ModelInfo:
+        """Return what a run records about its model."""
+
+    def logits(
+        self,
+        input_ids: Int["B L"] | None = None,
+        attention_mask: Int["B L"] | Bool["B L L"] | None = None,
+        *,
+        inputs_embeds: Float["B L D"] | None = None,
+    ) -> Float["B L V"]:
+        """Return float32 logits [B, L, V]; rows of padded positions are undefined."""
+
+    def forward(
+        self,
+        input_ids: Int["B L"] | None = None,
+        *,
+        inputs_embeds: Float["B L D"] | None = None,
+        attention_mask: Int["B L"] | Bool["B L L"] | None = None,
+        compute: Int["R"] | None = None,
+        project: Bool["B L"] | None = None,
+        cache: Cache | None = None,
+        keep_cache: bool = False,
+        hidden_states: bool = False,
+        attentions: bool = False,
+    ) -> ModelOutput:
+        """Run one pass over a batch of canvases of one length.
+
+        ``compute``: the positions whose rows are computed, the same for the whole batch; the
+        others are read from ``cache``. None computes all. ``project``: the rows whose logits are
+        wanted (they must be computed); None projects every computed row.
+        """
+
+

@@ -1,0 +1,44 @@
+"""The models that ship with the project. A new one is one line here and a folder of weights."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+ASSETS = Path(__file__).resolve().parents[2] / "assets" / "models"
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """An embedded model as the menu shows it."""
+
+    name: str
+    title: str
+    help: str
+    example_prompt: str
+
+    @property
+    def folder(self) -> Path:
+        """The folder with config.json, model.safetensors and tokenizer.json."""
+        return ASSETS / self.name
+
+
+MODELS: tuple[ModelCard, ...] = (
+    ModelCard(
+        "tiny-diffusion",
+        "Tiny diffusion: puzzles and arithmetic",
+        "A masked diffusion model of 2.7 million parameters, trained here on Sudoku and sums.",
+        "sudoku: .4.1/...3/1.../....=",
+    ),
+    ModelCard(
+        "tiny-words",
+        "Tiny words: names, records, stories",
+        "Its sister for text: who has what, JSON records, short stories.",
+        "who: Ann has a gold bell. Mia has a white ring. Bob has a pink shell. What does Mia have?",
+    ),
+)
+
+
+def find_model(name: str) -> ModelCard | None:
+    """Return the embedded model of that name, or None."""
+    return next((card for card in MODELS if card.name == name), None)

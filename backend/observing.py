@@ -1,0 +1,157 @@
+"""From logits to what a decoder sees and a run records, one pass after the other.
+
+1. The rows of the masked positions become log-probabilities and probabilities, a block of rows at
+   a time so that a large vocabulary stays within the processor's cache.
+2. Every measure of the catalogue reads the block, with the position's last distributions.
+3. The probabilities are kept for the next passes: masked rows only, in half precision where the
+   vocabulary is large.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+
+import torch
+
+from backend.errors import ModelError
+from backend.events import Candidates
+from backend.measures.base import PAST, Rows
+from backend.measures.catalogue import MEASURES
+from backend.shapes import Float
+
+BLOCK_ELEMENTS = 1 << 19
+"""Elements of one block of rows: 2 MB of float32."""
+
+HALF_ABOVE = 32768
+"""Vocabulary size above which kept distributions are float16: 3 x 64 x 126,464 are 49 MB, not 97."""
+
+
+@dataclass(frozen=True)
+class Seen:
+    """One pass at the masked positions: what decoders choose from, and what is recorded."""
+
+    positions: tuple[int, ...]
+    tokens: tuple[int, ...]
+    probs: tuple[float, ...]
+    entropies: tuple[float, ...]
+    log_probs: Float["M V"]
+    scores: dict[str, tuple[float | None, ...]]
+    candidates: Candidates
+
+
+@dataclass(frozen=True)
+class _Kept:
+    """The distributions of one past pass, by position."""
+
+    row_of: dict[int, int]
+    probs: Float["M V"]
+
+
+class Observer:
+    """Turns the logits of successive passes of one run into what was seen."""
+
+    def __init__(self, mask_id: int, top_k: int) -> None:
+        self._mask_id = mask_id
+        self._top_k = top_k
+        self._kept: deque[_Kept] = deque(maxlen=PAST)
+
+    def observe(self, logits: Float["M V"], positions: tuple[int, ...]) -> Seen:
+        """Return what ``logits`` say at ``positions``, and keep them for the next pass.
+
+        ``logits`` are overwritten. Raises ``ModelError`` when they are not finite numbers.
+        """
+        logits = logits.float()
+        count, vocab_size = logits.shape
+        size = max(1, BLOCK_ELEMENTS // vocab_size)
+        half = vocab_size > HALF_ABOVE
+        kept = torch.empty_like(logits, dtype=torch.float16 if half else torch.float32)
+        parts = [
+            self._block(logits[begin : begin + size], kept[begin : begin + size], positions[begin : begin + size])
+            for begin in range(0, count, size)
+        ]
+        self._kept.appendleft(_Kept({position: row for row, position in enumerate(positions)}, kept))
+        ids = torch.cat([part.ids for part in parts])
+        probs = torch.cat([part.top_probs for part in parts])
+        scores = {
+            measure.name: torch.cat([part.scores[measure.name] for part in parts])
+            for measure in MEASURES
+        }
+        return self._seen(positions, logits, ids, probs, scores)
+
+    def _block(self, logits: Float["M V"], kept: Float["M V"], positions: tuple[int, ...]) -> _Block:
+        rows, ids = self._rows(logits, positions)
+        kept.copy_(rows.probs)
+        return _Block(ids, rows.top_probs, {item.name: item.values(rows) for item in MEASURES})
+
+    def _rows(self, logits: Float["M V"], positions: tuple[int, ...]) -> tuple[Rows, torch.Tensor]:
+        """Return the distributions of a block (``logits`` become log-probabilities) and the top ids."""
+        best, favourite = logits.max(dim=1, keepdim=True)
+        if not bool(torch.isfinite(best).all()):
+            raise ModelError("The model gave scores that are not finite numbers.",
+                             "Load it in float32, or check its weights.")
+        top, ids = logits.topk(min(max(self._top_k, 2), logits.shape[1]), dim=1)
+        logits -= best
+        probs = logits.exp()
+        # Without the favourite the sum keeps its relative precision, so that probabilities of
+        # 1 - 1e-9 and 1 - 1e-12 can still be told apart and put in order.
+        rest = probs.scatter(1, favourite, 0.0).sum(dim=1, keepdim=True)
+        logits -= rest.log1p()
+        probs /= 1 + rest
+        top_probs = (top - best).double().exp() / (1 + rest.double())
+        past, seen = self._past(positions, probs)
+        return Rows(logits, probs, top_probs, past, seen), _by_id(ids, top)
+
+    def _past(
+        self, positions: tuple[int, ...], like: Float["M V"]
+    ) -> tuple[tuple[Float["M V"], ...], torch.Tensor]:
+        past, seen = [], torch.zeros(len(positions), dtype=torch.long, device=like.device)
+        for kept in self._kept:
+            rows = [kept.row_of.get(position, -1) for position in positions]
+            index = torch.tensor(rows, device=like.device)
+            before = kept.probs.index_select(0, index.clamp_min(0)).to(like.dtype)
+            if min(rows) < 0:
+                before[index < 0] = 0.0
+            past.append(before)
+            seen += index >= 0
+        return tuple(past), seen
+
+    def _seen(
+        self, positions: tuple[int, ...], log_probs: Float["M V"], ids: torch.Tensor,
+        probs: torch.Tensor, scores: dict[str, torch.Tensor],
+    ) -> Seen:
+        id_rows, prob_rows = ids.tolist(), probs.tolist()
+        best = [1 if row[0] == self._mask_id else 0 for row in id_rows]
+        k = min(self._top_k, ids.shape[1])
+        return Seen(
+            positions,
+            tokens=tuple(row[at] for row, at in zip(id_rows, best, strict=True)),
+            probs=tuple(row[at] for row, at in zip(prob_rows, best, strict=True)),
+            entropies=tuple(scores["entropy"].tolist()),
+            log_probs=log_probs,
+            scores={name: _numbers(values) for name, values in scores.items()},
+            candidates=Candidates(
+                positions,
+                tuple(tuple(row[:k]) for row in id_rows),
+                tuple(tuple(row[:k]) for row in prob_rows),
+            ),
+        )
+
+
+@dataclass(frozen=True)
+class _Block:
+    ids: torch.Tensor
+    top_probs: torch.Tensor
+    scores: dict[str, torch.Tensor]
+
+
+def _by_id(ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor:
+    """Return ``ids`` with equal values in rising id order: topk leaves their order open."""
+    if not bool((values[:, 1:] == values[:, :-1]).any()):
+        return ids
+    rising, order = ids.sort(dim=1)
+    return rising.gather(1, values.gather(1, order).argsort(dim=1, descending=True, stable=True))
+
+
+def _numbers(values: torch.Tensor) -> tuple[float | None, ...]:
+    return tuple(None if value != value else value for value in values.tolist())

@@ -1,0 +1,131 @@
+"""From a request to a plan: everything that can be wrong is found here, all at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+from backend.decoders.base import Decoder, Layout, resolved
+from backend.decoders.catalogue import DECODERS, find_decoder
+from backend.errors import ModelError, Problem, RequestError
+from backend.events import RunRequest
+from backend.models.base import Model
+
+SEED_MAX = 2**63 - 1
+TOP_K_MAX = 64
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A request that can be run: its decoder, settings with defaults, and the canvas at the start."""
+
+    request: RunRequest
+    decoder: Decoder
+    settings: Any
+    layout: Layout
+    canvas: tuple[int, ...]
+
+    @property
+    def settings_shown(self) -> dict[str, Any]:
+        """The settings by name, defaults filled in."""
+        return asdict(self.settings)
+
+
+def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None) -> Plan:
+    """Return the plan of ``request`` on ``model``; ``canvas_max`` narrows the model's window.
+
+    Raises ``RequestError`` that lists every wrong field with its value, limit and remedy.
+    """
+    problems: list[Problem] = []
+    request = _normal(request, model)
+    prompt_ids = _prompt_ids(model, request, problems)
+    decoder = _decoder(model, request.decoder, problems)
+    _check_numbers(model, request, problems)
+    _check_length(min(model.max_length, canvas_max or model.max_length), request.length, len(prompt_ids), problems)
+    fixed = _fixed(model, request, problems)
+    if decoder is None or any(problem.field == "length" for problem in problems):
+        raise RequestError(problems)
+    layout = _layout(len(prompt_ids), request.length, fixed)
+    settings, wrong = resolved(decoder, request.settings, layout)
+    wrong = wrong or decoder.check(settings, layout)
+    if problems or wrong:
+        raise RequestError([*problems, *wrong])
+    answer = [fixed.get(at, model.mask_id) for at in range(request.length)]
+    return Plan(request, decoder, settings, layout, (*prompt_ids, *answer))
+
+
+def _normal(request: RunRequest, model: Model) -> RunRequest:
+    """Return the request with tuples for lists, and the model's example where no prompt was given."""
+    prompt, ids = request.prompt, request.prompt_ids
+    if prompt is None and ids is None:
+        prompt, ids = model.example_prompt, None if model.example_prompt else ()
+    ids = None if ids is None else tuple(int(token) for token in ids)
+    settings = dict(request.settings)
+    fixed = {int(at): int(token) for at, token in dict(request.fixed).items()}
+    return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed)
+
+
+def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> tuple[int, ...]:
+    if request.prompt_ids is not None:
+        if request.prompt is not None:
+            problems.append(Problem("prompt_ids", "Both prompt and prompt_ids are given; give one of them."))
+        for token in request.prompt_ids:
+            if not 0 <= token < model.vocab_size:
+                problems.append(Problem("prompt_ids", f"{token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
+        return request.prompt_ids
+    try:
+        return model.encode(request.prompt or "")
+    except ModelError as error:
+        problems.append(Problem("prompt", str(error)))
+        return ()
+
+
+def _decoder(model: Model, name: str, problems: list[Problem]) -> Decoder | None:
+    decoder = find_decoder(name)
+    if decoder is None:
+        names = ", ".join(item.name for item in DECODERS)
+        problems.append(Problem("decoder", f"There is no decoder {name!r}; the decoders are {names}."))
+        return None
+    lacking = decoder.needs - model.capabilities
+    if lacking:
+        problems.append(Problem("decoder", f"{name} needs a model that is {', '.join(sorted(lacking))}; {model.name} is not. "
+                                           "Choose another decoder or another model."))
+    return decoder
+
+
+def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:
+    if model.mask_id is None:
+        problems.append(Problem("model", f"The mask token of {model.name} is not known; load it with mask_id=..., "
+                                         "or add mask_token_id to its config.json."))
+    for field, value, low, high in (
+        ("seed", request.seed, 0, SEED_MAX),
+        ("top_k", request.top_k, 1, min(TOP_K_MAX, model.vocab_size)),
+    ):
+        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+            problems.append(Problem(field, f"{value!r} is out of range; give a whole number from {low} to {high}."))
+
+
+def _check_length(window: int, length: Any, prompt_length: int, problems: list[Problem]) -> None:
+    room = window - prompt_length
+    if room < 1:
+        problems.append(Problem("prompt", f"The prompt has {prompt_length} tokens and the window is {window}; "
+                                          f"shorten it to {window - 1} tokens or fewer."))
+        room = window
+    if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= room:
+        problems.append(Problem("length", f"{length!r} is out of range; with this prompt the answer may have "
+                                          f"1 to {room} positions (window {window})."))
+
+
+def _fixed(model: Model, request: RunRequest, problems: list[Problem]) -> Mapping[int, int]:
+    for at, token in request.fixed.items():
+        if not (isinstance(request.length, int) and 0 <= at < request.length):
+            problems.append(Problem("fixed", f"Position {at} is outside the answer; give 0 to {request.length} - 1."))
+        if not 0 <= token < model.vocab_size:
+            problems.append(Problem("fixed", f"Token {token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
+    return request.fixed
+
+
+def _layout(prompt_length: int, length: int, fixed: Mapping[int, int]) -> Layout:
+    free = tuple(prompt_length + at for at in range(length) if at not in fixed)
+    return Layout(prompt_length, length, free)

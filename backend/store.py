@@ -1,0 +1,100 @@
+"""Saved runs: one safe text file each, with a version and a checksum, written all or not at all.
+
+Layout: a header line (JSON: format, version, number of events, SHA-256 of the rest), then one line
+of JSON per event. Nothing in the file is ever executed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable
+from pathlib import Path
+
+from backend.errors import RunFileError
+from backend.events import Event, Start, from_json, to_lines
+
+FORMAT = "unmask-run"
+VERSION = 1
+BYTES_MAX = 256 * 1024 * 1024
+
+
+def save_run(events: Iterable[Event], path: str | Path) -> Path:
+    """Write the run to ``path`` atomically and return the path.
+
+    Raises ``RunFileError`` when the place cannot be written.
+    """
+    path = Path(path)
+    data = dump_run(events)
+    try:
+        handle, temporary = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
+        try:
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, path)
+        except BaseException:
+            Path(temporary).unlink(missing_ok=True)
+            raise
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be written ({error.strerror}).", "Choose a folder that exists and has room.") from error
+    return path
+
+
+def dump_run(events: Iterable[Event]) -> bytes:
+    """Return the file's bytes for these events."""
+    lines = list(to_lines(events))
+    body = "".join(line + "\n" for line in lines).encode()
+    header = {"format": FORMAT, "version": VERSION, "events": len(lines), "sha256": hashlib.sha256(body).hexdigest()}
+    return json.dumps(header).encode() + b"\n" + body
+
+
+def load_run(path: str | Path) -> tuple[Event, ...]:
+    """Return the events of a saved run.
+
+    Raises ``RunFileError`` for a file that is missing, truncated, altered, of another version, or
+    no run file.
+    """
+    path = Path(path)
+    try:
+        size = path.stat().st_size
+        if size > BYTES_MAX:
+            raise RunFileError(f"{path.name} has {size} bytes; the limit is {BYTES_MAX}.", "Record a shorter run.")
+        data = path.read_bytes()
+    except OSError as error:
+        raise RunFileError(f"{path} cannot be read ({error.strerror}).", "Check the path.") from error
+    return parse_run(data, path.name)
+
+
+def parse_run(data: bytes, name: str = "This text") -> tuple[Event, ...]:
+    """Return the events in the bytes of a run file; errors as in ``load_run``."""
+    first, _, body = data.partition(b"\n")
+    header = _header(first, name)
+    if header.get("version") != VERSION:
+        raise RunFileError(f"{name} is a run file of version {header.get('version')!r}; this program reads version {VERSION}.",
+                           "Open it with the release that wrote it, or record the run again.")
+    lines = body.decode("utf-8", errors="replace").split("\n")[:-1]
+    if len(lines) != header.get("events"):
+        raise RunFileError(f"{name} is truncated: {len(lines)} of {header.get('events')} events are there.", "Copy the file again.")
+    if hashlib.sha256(body).hexdigest() != header.get("sha256"):
+        raise RunFileError(f"{name} was altered: its checksum does not match its content.", "Copy the file again.")
+    try:
+        events = tuple(from_json(line) for line in lines)
+    except (ValueError, TypeError, KeyError) as error:
+        raise RunFileError(f"{name} holds an event that cannot be read ({error}).", "Record the run again.") from error
+    if not events or not isinstance(events[0], Start):
+        raise RunFileError(f"{name} does not begin with the start of a run.", "Record the run again.")
+    return events
+
+
+def _header(line: bytes, name: str) -> dict[str, object]:
+    try:
+        header = json.loads(line)
+    except ValueError:
+        header = None
+    if not isinstance(header, dict) or header.get("format") != FORMAT:
+        raise RunFileError(f"{name} is not a run file.", "Give a file that was written by save_run or by the page's export.")
+    return header

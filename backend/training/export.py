@@ -1,0 +1,41 @@
+"""Export of a training run as a folder that stock ``transformers`` loads without any code of ours."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from pathlib import Path
+
+import torch
+
+from .checkpoint import Progress, load_checkpoint
+from .network import build_model
+from .recipes import Recipe
+from .tokenizer import SPECIAL
+
+_TOKENIZER_CONFIG = {
+    "tokenizer_class": "PreTrainedTokenizerFast",
+    "clean_up_tokenization_spaces": False,
+    **dict(zip(("pad_token", "eos_token", "mask_token", "unk_token"), SPECIAL, strict=True)),
+}
+
+
+def export(recipe: Recipe, checkpoint: Path, folder: Path) -> Progress:
+    """Write weights (bf16), configuration and tokenizer of ``checkpoint`` into ``folder``; return its progress.
+
+    Each file is replaced in one move, so that a reader never sees half of one.
+    """
+    tokenizer = recipe.tokenizer()
+    model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed)
+    _, progress = load_checkpoint(checkpoint, model)
+    folder.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder) as beside:
+        draft = Path(beside)
+        model.to(torch.bfloat16).save_pretrained(draft)
+        (draft / "generation_config.json").unlink()  # generate() is causal and must not be offered
+        tokenizer.save(str(draft / "tokenizer.json"))
+        text = json.dumps(_TOKENIZER_CONFIG | {"model_max_length": recipe.dimensions.max_position_embeddings}, indent=2)
+        (draft / "tokenizer_config.json").write_text(text + "\n")
+        for file in draft.iterdir():
+            file.replace(folder / file.name)
+    return progress

@@ -1,0 +1,1 @@
+"""The page: layout, controls, carriers and views. Tensors never come this far."""

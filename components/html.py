@@ -1,0 +1,73 @@
+"""The only module that builds markup; everything that is not already ``Markup`` is escaped.
+
+``tag("p", "a < b", class_="note")`` is ``<p class="note">a &lt; b</p>``.
+"""
+
+from __future__ import annotations
+
+import re
+from html import escape
+from typing import Any
+
+_NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
+_VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
+_REFUSED = frozenset({"script", "style", "iframe", "object", "embed"})
+_LINKS = frozenset({"href", "src", "action"})
+_SAFE_LINK = re.compile(r"(https?://|/|#|\./|[a-z0-9_-]+/)", re.IGNORECASE)
+
+
+class Markup(str):
+    """Text that is already safe to print into a page."""
+
+    __slots__ = ()
+
+
+def text(value: object) -> Markup:
+    """Return ``value`` escaped, unless it is markup already."""
+    return value if isinstance(value, Markup) else Markup(escape(str(value)))
+
+
+def join(*children: object) -> Markup:
+    """Return the children one after the other, each escaped unless it is markup; None is left out."""
+    return Markup("".join(text(child) for child in children if child is not None))
+
+
+def tag(name: str, *children: object, **attributes: Any) -> Markup:
+    """Return an element; ``class_`` and ``aria_label`` read ``class`` and ``aria-label``.
+
+    An attribute that is None or False is left out, True is printed without a value. Raises
+    ``ValueError`` for elements and attributes that could run code, and for links elsewhere than
+    to http(s) or this host.
+    """
+    if not _NAME.fullmatch(name) or name in _REFUSED:
+        raise ValueError(f"Element {name!r} is not one that this page builds.")
+    opened = Markup(f"<{name}{''.join(_attribute(key, value) for key, value in attributes.items())}>")
+    if name in _VOID:
+        return opened
+    return Markup(f"{opened}{join(*children)}</{name}>")
+
+
+def _attribute(key: str, value: Any) -> str:
+    name = key.rstrip("_").replace("_", "-")
+    if not _NAME.fullmatch(name) or name.startswith("on") or name in ("style", "srcdoc"):
+        raise ValueError(f"Attribute {name!r} is not one that this page builds.")
+    if value is None or value is False:
+        return ""
+    if value is True:
+        return f" {name}"
+    if name in _LINKS and not _SAFE_LINK.match(str(value)):
+        raise ValueError(f"Link {value!r} leads elsewhere than to http(s) or this host.")
+    return f' {name}="{escape(str(value))}"'
+
+
+def document(title: str, *body: object, stylesheets: tuple[str, ...] = ()) -> Markup:
+    """Return a whole page that needs no script."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        *(tag("link", rel="stylesheet", href=sheet) for sheet in stylesheets),
+    )
+    page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
+    return Markup(f"<!doctype html>{page}")
