@@ -6,7 +6,12 @@ Names are loaded when they are first used: opening the page must not wait for Py
 from __future__ import annotations
 
 import importlib
+import os
 from typing import Any
+
+# PyTorch's idle threads otherwise spin while they wait. Beside any other busy process that made
+# a small forward pass a hundred times slower; it must be set before PyTorch is imported.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "backend.events": (
