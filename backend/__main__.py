@@ -15,8 +15,11 @@ from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest, to_lines
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import MODELS
+from backend.reference import default_text, markdown, range_text
 
-EXAMPLE_FILE = Path(__file__).resolve().parents[1] / "assets" / "examples" / "first.unmask"
+ROOT = Path(__file__).resolve().parents[1]
+EXAMPLE_FILE = ROOT / "assets" / "examples" / "first.unmask"
+REFERENCE_FILE = ROOT / "docs" / "reference.md"
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -50,6 +53,7 @@ def _parser() -> argparse.ArgumentParser:
         ("decoders", _decoders, "the decoders, their settings and ranges"),
         ("measures", _measures, "the scores recorded at every step"),
         ("record-example", _record_example, "record the run that the page opens with"),
+        ("docs", _docs, "write docs/reference.md from the catalogues"),
     ):
         commands.add_parser(name, help=text).set_defaults(command=command)
     return parser
@@ -105,18 +109,8 @@ def _decoders(arguments: argparse.Namespace) -> int:
     for decoder in DECODERS:
         _say(f"{decoder.name}  [{decoder.mark}]\n    {decoder.title}. {decoder.summary}\n    source: {decoder.source}")
         for item in fields(decoder.Settings):
-            _say(f"    {item.name} [{_default(item)}]  {_limits(item)}  {item.metadata['option'].help}")
+            _say(f"    {item.name} [{default_text(item)}]  {range_text(item)}  {item.metadata['option'].help}")
     return 0
-
-
-def _default(item: Any) -> str:
-    option = item.metadata["option"]
-    return option.auto or "off" if item.default is None else str(item.default)
-
-
-def _limits(item: Any) -> str:
-    option = item.metadata["option"]
-    return " | ".join(option.choices) if option.choices else f"{option.low:g} to {option.high}"
 
 
 def _measures(arguments: argparse.Namespace) -> int:
@@ -135,6 +129,12 @@ def _record_example(arguments: argparse.Namespace) -> int:
     EXAMPLE_FILE.parent.mkdir(parents=True, exist_ok=True)
     save_run(run(model, RunRequest("llada", prompt=model.example_prompt, length=length)), EXAMPLE_FILE)
     _say(f"Recorded {EXAMPLE_FILE}.")
+    return 0
+
+
+def _docs(arguments: argparse.Namespace) -> int:
+    REFERENCE_FILE.write_text(markdown(), encoding="utf-8")
+    _say(f"Wrote {REFERENCE_FILE}.")
     return 0
 
 

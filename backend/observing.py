@@ -10,13 +10,14 @@
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
 
 from backend.errors import ModelError
 from backend.events import Candidates
-from backend.measures.base import PAST, Rows
+from backend.measures.base import PAST, Measure, Rows
 from backend.measures.catalogue import MEASURES
 from backend.shapes import Float
 
@@ -51,9 +52,10 @@ class _Kept:
 class Observer:
     """Turns the logits of successive passes of one run into what was seen."""
 
-    def __init__(self, mask_id: int, top_k: int) -> None:
+    def __init__(self, mask_id: int, top_k: int, measures: Sequence[Measure] = MEASURES) -> None:
         self._mask_id = mask_id
         self._top_k = top_k
+        self._measures = measures
         self._kept: deque[_Kept] = deque(maxlen=PAST)
 
     def observe(self, logits: Float["M V"], positions: tuple[int, ...]) -> Seen:
@@ -75,14 +77,15 @@ class Observer:
         probs = torch.cat([part.top_probs for part in parts])
         scores = {
             measure.name: torch.cat([part.scores[measure.name] for part in parts])
-            for measure in MEASURES
+            for measure in self._measures
         }
-        return self._seen(positions, logits, ids, probs, scores)
+        entropies = torch.cat([part.entropies for part in parts])
+        return self._seen(positions, logits, ids, probs, entropies, scores)
 
     def _block(self, logits: Float["M V"], kept: Float["M V"], positions: tuple[int, ...]) -> _Block:
         rows, ids = self._rows(logits, positions)
         kept.copy_(rows.probs)
-        return _Block(ids, rows.top_probs, {item.name: item.values(rows) for item in MEASURES})
+        return _Block(ids, rows.top_probs, rows.entropies, {item.name: item.values(rows) for item in self._measures})
 
     def _rows(self, logits: Float["M V"], positions: tuple[int, ...]) -> tuple[Rows, torch.Tensor]:
         """Return the distributions of a block (``logits`` become log-probabilities) and the top ids."""
@@ -99,8 +102,9 @@ class Observer:
         logits -= rest.log1p()
         probs /= 1 + rest
         top_probs = (top - best).double().exp() / (1 + rest.double())
+        entropies = -(probs * logits).sum(dim=1)
         past, seen = self._past(positions, probs)
-        return Rows(logits, probs, top_probs, past, seen), _by_id(ids, top)
+        return Rows(logits, probs, top_probs, entropies, past, seen), _by_id(ids, top)
 
     def _past(
         self, positions: tuple[int, ...], like: Float["M V"]
@@ -118,7 +122,7 @@ class Observer:
 
     def _seen(
         self, positions: tuple[int, ...], log_probs: Float["M V"], ids: torch.Tensor,
-        probs: torch.Tensor, scores: dict[str, torch.Tensor],
+        probs: torch.Tensor, entropies: torch.Tensor, scores: dict[str, torch.Tensor],
     ) -> Seen:
         id_rows, prob_rows = ids.tolist(), probs.tolist()
         best = [1 if row[0] == self._mask_id else 0 for row in id_rows]
@@ -127,7 +131,7 @@ class Observer:
             positions,
             tokens=tuple(row[at] for row, at in zip(id_rows, best, strict=True)),
             probs=tuple(row[at] for row, at in zip(prob_rows, best, strict=True)),
-            entropies=tuple(scores["entropy"].tolist()),
+            entropies=tuple(entropies.tolist()),
             log_probs=log_probs,
             scores={name: _numbers(values) for name, values in scores.items()},
             candidates=Candidates(
@@ -142,6 +146,7 @@ class Observer:
 class _Block:
     ids: torch.Tensor
     top_probs: torch.Tensor
+    entropies: torch.Tensor
     scores: dict[str, torch.Tensor]
 
 

@@ -40,9 +40,9 @@ def draw(decoder: Decoder) -> tuple[Control, ...]:
 def settings_of(controls: Sequence[Control], decoder: str, values: Sequence[Any]) -> dict[str, Any]:
     """Return the settings of ``decoder`` that differ from its defaults."""
     return {
-        control.name: _whole(value)
+        control.name: whole(value)
         for control, value in zip(controls, values, strict=True)
-        if control.decoder == decoder and _whole(value) != control.default
+        if control.decoder == decoder and whole(value) != control.default
     }
 
 
@@ -99,8 +99,8 @@ def _default(item: Any) -> Any:
     return None if item.default is MISSING else item.default
 
 
-def _whole(value: Any) -> Any:
-    """Return 7 for 7.0: the browser knows one kind of number."""
+def whole(value: Any) -> Any:
+    """Return 7 for 7.0, as the browser knows one kind of number; anything else as it is."""
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 

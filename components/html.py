@@ -60,6 +60,11 @@ def _attribute(key: str, value: Any) -> str:
     return f' {name}="{escape(str(value))}"'
 
 
+def module(source: str) -> Markup:
+    """Return the element that loads a module of our own; ``source`` is a path on this host."""
+    return Markup(f'<script type="module"{_attribute("src", source)}></script>')
+
+
 def document(title: str, *body: object, stylesheets: tuple[str, ...] = ()) -> Markup:
     """Return a whole page that needs no script."""
     head = tag(

@@ -10,14 +10,16 @@ import json
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy
 
 from backend.decoders.catalogue import find_decoder
 from backend.events import Branch, End, Event, Start, Step
-from backend.measures.catalogue import MEASURES
 from backend.tasks.catalogue import find_task
+
+if TYPE_CHECKING:
+    from backend.measures.base import Measure
 
 VERSION = 1
 NO_SCORE = 65535
@@ -179,13 +181,13 @@ def measures(vocab_size: int) -> list[dict[str, Any]]:
             "higher": measure.higher,
             "help": measure.help,
         }
-        for measure in MEASURES
+        for measure in _declared()
     ]
 
 
 def ranges(vocab_size: int) -> dict[str, tuple[float, float]]:
     """Return the declared range of every score."""
-    return {measure.name: (measure.low, measure.high(vocab_size)) for measure in MEASURES}
+    return {measure.name: (measure.low, measure.high(vocab_size)) for measure in _declared()}
 
 
 def packed(
@@ -204,6 +206,12 @@ def packed(
         share = (numpy.asarray(value, dtype=numpy.float64) - low) / (high - low)
         row[list(at)] = numpy.rint(numpy.clip(share, 0.0, 1.0) * _TOP)
     return base64.b64encode(row.tobytes()).decode("ascii")
+
+
+def _declared() -> tuple[Measure, ...]:
+    from backend.measures.catalogue import MEASURES  # pulls in torch: not at page start
+
+    return MEASURES
 
 
 def _writes(writes: Iterable[tuple[int, int, float]]) -> list[list[float]]:

@@ -27,14 +27,12 @@ class Rows:
     probs: Float["M V"]
     top_probs: Float["M K"]
     """The largest probabilities, falling, float64: 1 - 1e-12 and 1 - 1e-9 stay apart."""
+    entropies: Float["M"]
+    """Nats."""
     past: tuple[Float["M V"], ...]
     """Probabilities at the last ``PAST`` passes or fewer, newest first; zero rows where unseen."""
     seen: Int["M"]
     """How many of ``past`` are real, per row."""
-
-    def entropy(self) -> Float["M"]:
-        """Return the entropy of every row in nats."""
-        return -(self.probs * self.log_probs).sum(dim=1)
 
 
 class Measure(Protocol):

@@ -41,7 +41,7 @@ class Consistency:
             mean += older
         mean /= rows.seen.clamp_min(1)[:, None]
         between = rows.probs.add(mean).mul_(0.5)
-        divergence = _entropy(between) - (rows.entropy() + _entropy(mean)) / 2
+        divergence = _entropy(between) - (rows.entropies + _entropy(mean)) / 2
         agreement = 1 - divergence.clamp_(0, math.log(2)) / math.log(2)
         return agreement.masked_fill(rows.seen == 0, torch.nan)
 

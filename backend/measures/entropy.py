@@ -27,4 +27,4 @@ class Entropy:
 
     def values(self, rows: Rows) -> Float["M"]:
         """Return the entropy of every row."""
-        return rows.entropy()
+        return rows.entropies

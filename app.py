@@ -1,0 +1,50 @@
+"""Unmask: watch a masked diffusion language model decide. ``python app.py --help`` lists the options."""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+from collections.abc import Sequence
+
+# Read by the UI library when it is imported: no telemetry, no question to another host.
+os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+
+from backend.engine import LocalEngine
+from backend.errors import AppError
+from backend.models.catalogue import find_model
+from backend.settings import Settings
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Serve the page and return the exit status: 0 ended by the user, 2 it could not start."""
+    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
+    logging.getLogger("httpx").setLevel(logging.WARNING)
+    try:
+        _serve(Settings.from_args(sys.argv[1:] if argv is None else argv))
+    except AppError as error:
+        sys.stderr.write(f"{error}\n")
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+def _serve(settings: Settings) -> None:
+    if settings.engine != "local":
+        raise AppError(
+            f"Engine {settings.engine!r} is not part of this release; the engine here is local.",
+            "Leave out --engine, or give --engine local.",
+        )
+    logging.info("%s", settings.describe())
+    from components.server import listen, serve  # after the settings: a wrong one fails at once
+
+    listener = listen(settings)
+    engine = LocalEngine(settings)
+    if find_model(settings.model) is None:
+        engine.load(settings.model)  # a folder or hub id of your own: better refused now than in the page
+    serve(settings, engine, listener)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

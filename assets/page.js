@@ -1,0 +1,97 @@
+// The page around the player: light or dark, and what is wrong with a request, shown at its fields.
+
+const THEME = "unmask-theme";
+
+function isDark() {
+  return document.body.classList.contains("dark");
+}
+
+function wanted() {
+  try {
+    return localStorage.getItem(THEME);
+  } catch {
+    return null; // storage may be switched off; the system's choice then stands
+  }
+}
+
+function applyTheme() {
+  const theme = wanted();
+  if (theme && isDark() !== (theme === "dark")) {
+    document.body.classList.toggle("dark", theme === "dark");
+  }
+  document.documentElement.style.colorScheme = isDark() ? "dark" : "light";
+  const button = document.getElementById("theme-toggle");
+  const label = isDark() ? "Light" : "Dark";
+  if (button && button.textContent !== label) {
+    button.textContent = label;
+    button.title = `Switch to ${label.toLowerCase()} mode`;
+  }
+}
+
+document.addEventListener("click", (event) => {
+  if (event.target.id !== "theme-toggle") return;
+  try {
+    localStorage.setItem(THEME, isDark() ? "light" : "dark");
+  } catch {
+    document.body.classList.toggle("dark");
+  }
+  applyTheme();
+});
+
+// The UI library sets the class when it starts and when the system changes: our choice comes after.
+new MutationObserver(applyTheme).observe(document.body, { attributes: true, attributeFilter: ["class"] });
+applyTheme();
+
+function place(field, decoder) {
+  const name = field.startsWith("settings.") ? `settings-${decoder}-${field.slice(9)}` : field;
+  return document.getElementById(`field-${name.replace("prompt_ids", "prompt")}`);
+}
+
+function clear() {
+  document.querySelectorAll(".problem").forEach((element) => element.remove());
+  document.querySelectorAll("[aria-errormessage]").forEach((input) => {
+    input.removeAttribute("aria-errormessage");
+    input.removeAttribute("aria-invalid");
+  });
+}
+
+function sentence(text, id) {
+  const element = document.createElement("p");
+  element.className = "problem";
+  element.id = id;
+  element.setAttribute("role", "alert");
+  element.textContent = text;
+  return element;
+}
+
+function openSettings(root) {
+  const closed = root.closest("#settings")?.querySelector(":scope > button.label-wrap:not(.open)");
+  closed?.click();
+}
+
+function show({ decoder, message, problems }) {
+  clear();
+  const rest = message ? [message] : [];
+  let first = null;
+  problems.forEach((problem, index) => {
+    const root = place(problem.field, decoder);
+    if (!root) return rest.push(`${problem.field}: ${problem.message}`);
+    const id = `problem-${index}`;
+    root.append(sentence(problem.message, id));
+    const input = root.querySelector("input:not([type=range]), textarea, select");
+    input?.setAttribute("aria-invalid", "true");
+    input?.setAttribute("aria-errormessage", id);
+    openSettings(root);
+    first ??= input;
+  });
+  const bar = document.getElementById("bar");
+  rest.forEach((text, index) => bar.after(sentence(text, `problem-rest-${index}`)));
+  first?.focus();
+}
+
+function attach({ watch, props }) {
+  watch("value", () => props.value && show(props.value));
+}
+
+(window.noticeParts ??= []).forEach(attach);
+window.noticeParts.push = attach;

@@ -1,0 +1,96 @@
+"""The reference page of the documentation, written from what the catalogues declare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import fields
+from typing import Any
+
+from backend.decoders.catalogue import DECODERS
+from backend.measures.catalogue import MEASURES
+from backend.models.catalogue import MODELS
+from backend.settings import Settings
+from backend.tasks.catalogue import TASKS
+
+
+def markdown() -> str:
+    """Return the page: decoders with settings, scores, tasks, models, server settings."""
+    parts = [_head(), *_decoders(), *_measures(), *_tasks(), *_models(), *_settings()]
+    return "\n".join(parts) + "\n"
+
+
+def default_text(item: Any) -> str:
+    """Return a setting's default in words: its value, what stands for it, or ``off``."""
+    option = item.metadata["option"]
+    if item.default is None:
+        return option.auto or "off"
+    return str(item.default)
+
+
+def range_text(item: Any) -> str:
+    """Return a setting's range in words."""
+    option = item.metadata["option"]
+    if option.choices:
+        return " or ".join(option.choices)
+    high = option.high if isinstance(option.high, str) else f"{option.high:g}"
+    return f"{option.low:g} to {high}"
+
+
+def _head() -> str:
+    return (
+        "# Reference\n\n"
+        "Written from the catalogues by `python -m backend docs`; a test compares the two.\n"
+    )
+
+
+def _decoders() -> Iterator[str]:
+    yield "## Decoders\n"
+    for decoder in DECODERS:
+        yield f"### `{decoder.name}`: {decoder.title}\n"
+        yield f"{decoder.summary}\n"
+        yield f"*{decoder.mark.capitalize()}.* {decoder.source}\n"
+        yield "| setting | default | range | meaning |\n| --- | --- | --- | --- |"
+        for item in fields(decoder.Settings):
+            yield f"| `{item.name}` | {default_text(item)} | {range_text(item)} | {item.metadata['option'].help} |"
+        yield ""
+
+
+def _measures() -> Iterator[str]:
+    yield "## Scores\n"
+    yield (
+        "Recorded at every step for the positions that were masked when its pass ran, from the "
+        "distribution after guidance and before temperature.\n"
+    )
+    yield "| score | unit | higher means | meaning |\n| --- | --- | --- | --- |"
+    for measure in MEASURES:
+        yield f"| `{measure.name}` | {measure.unit} | {measure.higher} | {measure.help} |"
+    yield ""
+
+
+def _tasks() -> Iterator[str]:
+    yield "## Tasks\n"
+    yield "| task | model | meaning |\n| --- | --- | --- |"
+    for task in TASKS:
+        yield f"| `{task.name}`: {task.title} | `{task.model}` | {task.help} |"
+    yield ""
+
+
+def _models() -> Iterator[str]:
+    yield "## Models\n"
+    yield "| model | meaning |\n| --- | --- |"
+    for card in MODELS:
+        yield f"| `{card.name}`: {card.title} | {card.help} |"
+    yield ""
+
+
+def _settings() -> Iterator[str]:
+    yield "## Server settings\n"
+    yield (
+        "Each is an option of `app.py` (`--max-running 2`) and an environment variable "
+        "(`UNMASK_MAX_RUNNING=2`); the command line wins.\n"
+    )
+    yield "| setting | default | range | meaning |\n| --- | --- | --- | --- |"
+    for item in fields(Settings):
+        low, high = item.metadata["low"], item.metadata["high"]
+        limits = f"{low} to {high}" if low is not None else "text"
+        yield f"| `{item.name}` | `{item.default}` | {limits} | {item.metadata['help']} |"

@@ -1,0 +1,67 @@
+"""Carriers: components that show nothing and hand values from Python to the browser's modules."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import gradio as gr
+
+# The modules may load later than a carrier: they drain the list and replace its ``push``.
+_HAND_OVER = """
+const carried = { get value() {
+  const value = props.value;
+  return typeof value === "string" && value ? JSON.parse(value) : value || null;
+} };
+(window.%s ??= []).push({ watch, trigger, server, props: carried });
+"""
+
+from gradio.events import Dependency
+
+class _Carrier(gr.HTML):
+    """A component with a constant, empty template; its value is JSON text or None."""
+
+    inbox = ""
+
+    def __init__(self) -> None:
+        super().__init__(
+            value=None,
+            html_template="<i hidden></i>",
+            apply_default_css=False,
+            js_on_load=_HAND_OVER % self.inbox,
+            elem_classes=["carrier"],
+        )
+
+    def postprocess(self, value: str | None) -> str | None:
+        """Return the value as it is: nothing prints it, so a token that looks like markup is fine."""
+        return value
+
+    def api_info(self) -> dict[str, Any]:
+        """Say that the value is text."""
+        return {"type": "string"}
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class Bridge(_Carrier):
+    """Carries event batches to ``assets/app.js``, which reads ``props.value`` as an object."""
+
+    inbox = "traceParts"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+
+class Notices(_Carrier):
+    """Carries what is wrong with a request to ``assets/fields.js``, which shows it at the fields."""
+
+    inbox = "noticeParts"
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component

@@ -1,0 +1,77 @@
+"""The examples of every task: held-out prompts, drawn once with a fixed seed."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from backend.tasks.base import Task
+from backend.tasks.catalogue import TASKS
+from components.html import Markup, tag
+
+PER_TASK = 4
+_SHOWN = 56
+"""Characters of a prompt that the menu shows."""
+
+
+@dataclass(frozen=True)
+class Opening:
+    """One example as it opens in the page: its prompt, model and answer length."""
+
+    task: Task
+    prompt: str
+
+    @property
+    def label(self) -> str:
+        """The prompt without the task's name, shortened."""
+        shown = self.prompt.partition(": ")[2].rstrip("=") or self.prompt
+        return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
+
+
+def openings(models: Collection[str], tasks: Sequence[Task] = TASKS) -> tuple[Opening, ...]:
+    """Return the examples of the tasks that one of ``models`` was trained on, task by task."""
+    return tuple(
+        Opening(task, task.generate(rng, "test").prompt)
+        for task in tasks if task.model in models
+        for rng in [random.Random(f"examples of {task.name}")]
+        for _ in range(PER_TASK)
+    )
+
+
+class Chooser(gr.HTML):
+    """A menu of examples grouped by task; picking one fires ``pick`` with its ``index``."""
+
+    def __init__(self, offered: Sequence[Opening]) -> None:
+        super().__init__(
+            value=menu(offered),
+            apply_default_css=False,
+            js_on_load="""
+            element.addEventListener("change", (event) => {
+              trigger("pick", { index: Number(event.target.value) });
+            });""",
+            elem_id="examples",
+        )
+
+    def api_info(self) -> dict[str, Any]:
+        """Say that the value is text."""
+        return {"type": "string"}
+
+
+def menu(offered: Sequence[Opening]) -> Markup:
+    """Return the menu's markup; an option's value is its place in ``offered``."""
+    groups: dict[str, list[Markup]] = {}
+    for index, opening in enumerate(offered):
+        groups.setdefault(opening.task.title, []).append(tag("option", opening.label, value=index))
+    return tag(
+        "label",
+        tag("span", "Examples"),
+        tag(
+            "select",
+            tag("option", "Choose an example …", value="", disabled=True, selected=True),
+            *(tag("optgroup", *options, label=title) for title, options in groups.items()),
+        ),
+    )

@@ -1,0 +1,75 @@
+"""The help page, written from the catalogues, so that it cannot fall behind them."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import TYPE_CHECKING
+
+from backend.decoders.base import Decoder
+from backend.decoders.catalogue import DECODERS
+from backend.models.catalogue import MODELS
+from backend.tasks.catalogue import TASKS
+from components.controls import described
+from components.html import Markup, document, join, tag
+from components.summary_view import decoder_line
+
+if TYPE_CHECKING:
+    from backend.measures.base import Measure
+
+_IDEA = (
+    "A masked diffusion language model starts from a row of masks and fills them in any order. At every "
+    "forward pass it gives, for every masked position at once, a probability to every token. It does not "
+    "say which of them to write now: a decoder decides that. Unmask shows each of these decisions.",
+    "Type a prompt or choose an example, choose a decoder, and press Run. The canvas fills as the model "
+    "decides. Then go back to any step, and point at a token to see what else the model considered there.",
+)
+_KEYS = (
+    ("Space", "play or pause"), ("← →", "one step back or forward, with Shift ten"),
+    ("Home End", "first and last step"), ("[ ]", "slower, faster"), ("Enter", "pin a token"),
+    ("Esc", "unpin"),
+)
+
+
+def help_page(stylesheets: tuple[str, ...]) -> Markup:
+    """Return the help as a page of its own."""
+    return document(
+        "Unmask: help",
+        tag(
+            "main",
+            tag("h1", "What is this?"),
+            *(tag("p", paragraph) for paragraph in _IDEA),
+            tag("h2", "Keys"),
+            tag("dl", *(join(tag("dt", keys), tag("dd", what)) for keys, what in _KEYS)),
+            tag("h2", "Decoders"),
+            *(_decoder(decoder) for decoder in DECODERS),
+            tag("h2", "Scores"),
+            tag("dl", *(_measure(measure) for measure in _measures())),
+            tag("h2", "Tasks whose answers are checked"),
+            tag("dl", *(join(tag("dt", task.title), tag("dd", task.help)) for task in TASKS)),
+            tag("h2", "Models"),
+            tag("dl", *(join(tag("dt", card.title), tag("dd", card.help)) for card in MODELS)),
+        ),
+        stylesheets=stylesheets,
+    )
+
+
+def _decoder(decoder: Decoder) -> Markup:
+    settings = [
+        join(tag("dt", item.metadata["option"].title or item.name, " ", tag("code", item.name)),
+             tag("dd", described(item.metadata["option"])))
+        for item in fields(decoder.Settings)
+    ]
+    return tag("section", tag("h3", decoder.title), decoder_line(decoder), tag("dl", *settings), id=decoder.name)
+
+
+def _measure(measure: Measure) -> Markup:
+    return join(
+        tag("dt", measure.title, " ", tag("code", measure.name)),
+        tag("dd", f"{measure.help} In {measure.unit}; higher means {measure.higher}."),
+    )
+
+
+def _measures() -> tuple[Measure, ...]:
+    from backend.measures.catalogue import MEASURES  # pulls in torch: not at page start
+
+    return MEASURES

@@ -1,0 +1,152 @@
+"""The layout of the page, and which listener answers which input; nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from backend.decoders.catalogue import DECODERS
+from backend.engine import LocalEngine
+from backend.models.catalogue import ModelCard, find_model
+from backend.settings import Settings
+from components.bridge import Bridge, Notices
+from components.controls import Control, draw
+from components.examples import Chooser, Opening, openings
+from components.handlers import Desk, idle
+from components.html import Markup, tag
+from components.summary_view import decoder_line, model_line
+
+TITLE = "Unmask"
+TAGLINE = "Watch a masked diffusion language model decide, one token at a time."
+
+
+@dataclass(frozen=True)
+class Inputs:
+    """The inputs of a request, in the order in which the listener takes them."""
+
+    prompt: gr.Textbox
+    model: gr.Dropdown
+    decoder: gr.Dropdown
+    length: gr.Number
+    seed: gr.Number
+    controls: tuple[Control, ...]
+
+    def all(self) -> list[gr.components.Component]:
+        """Return the inputs as one list."""
+        settings = [control.widget for control in self.controls]
+        return [self.prompt, self.model, self.decoder, self.length, self.seed, *settings]
+
+
+def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
+    """Return the page of ``engine``; builds no model and imports none."""
+    cards = tuple(card for card in engine.models() if _is_there(card))
+    offered = openings({card.name for card in cards})
+    with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+        status = _header(settings)
+        with gr.Column(elem_id="request", elem_classes=["band"]):
+            prompt, chooser, hint = _prompt(offered)
+            model, decoder, length, seed, run, stop = _bar(settings, cards, offered)
+            about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
+            groups, controls = _settings()
+        gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
+        bridge, notices = Bridge(), Notices()
+        inputs = Inputs(prompt, model, decoder, length, seed, controls)
+        desk = Desk(engine, controls, offered)
+        _wire_run(desk, inputs, run, stop, bridge, notices, settings)
+        decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
+        chooser.pick(desk.open_example, None, [prompt, model, length, hint], **_QUIET)
+        gr.on([page.load, model.change], desk.load, model, status, concurrency_limit=None, **_QUIET)
+    return page.queue(max_size=None)
+
+
+_QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def _wire_run(
+    desk: Desk, inputs: Inputs, run: gr.Button, stop: gr.Button, bridge: Bridge, notices: Notices,
+    settings: Settings,
+) -> None:
+    run_id = gr.State("")
+    # Every run that the engine admits or lets wait holds one stream; the engine refuses more.
+    limit = settings.max_running + settings.max_queued
+    begun = gr.on(
+        [run.click, inputs.prompt.submit], desk.submit, inputs.all(), [run_id, notices, run, stop],
+        concurrency_limit=limit, **_QUIET,
+    )
+    streamed = begun.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
+    streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
+    stop.click(desk.stop, run_id, None, queue=False, **_QUIET)
+
+
+def _header(settings: Settings) -> gr.HTML:
+    with gr.Row(elem_id="masthead"):
+        gr.HTML(
+            tag("header", tag("h1", TITLE), tag("p", TAGLINE)),
+            elem_id="wordmark", apply_default_css=False,
+        )
+        status = gr.HTML(model_line(settings.model, "loading"), elem_id="model-status", apply_default_css=False)
+        gr.HTML(_tools(settings.root_path), elem_id="tools", apply_default_css=False)
+    return status
+
+
+def _tools(root_path: str) -> Markup:
+    return tag(
+        "nav",
+        tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
+        tag("button", "Dark", type="button", id="theme-toggle", aria_pressed="false"),
+        aria_label="Page",
+    )
+
+
+def _prompt(offered: Sequence[Opening]) -> tuple[gr.Textbox, Chooser, gr.HTML]:
+    first = offered[0] if offered else None
+    with gr.Row(elem_id="prompt-row"):
+        prompt = gr.Textbox(
+            value=first.prompt if first else "", label="Prompt", lines=1, max_lines=6,
+            placeholder="What the model continues", elem_id="field-prompt", scale=1, buttons=[],
+        )
+        chooser = Chooser(offered)
+    hint = gr.HTML(first.task.help if first else "", elem_id="task-help", apply_default_css=False)
+    return prompt, chooser, hint
+
+
+def _bar(
+    settings: Settings, cards: Sequence[ModelCard], offered: Sequence[Opening]
+) -> tuple[gr.Dropdown, gr.Dropdown, gr.Number, gr.Number, gr.Button, gr.Button]:
+    methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
+    with gr.Row(elem_id="bar"):
+        model = gr.Dropdown(
+            [(card.title, card.name) for card in cards], value=settings.model, label="Model",
+            filterable=False, elem_id="field-model", interactive=True,
+        )
+        decoder = gr.Dropdown(
+            methods, value=DECODERS[0].name, label="Decoder", filterable=False,
+            elem_id="field-decoder", interactive=True,
+        )
+        length = gr.Number(
+            offered[0].task.length if offered else 64, label="Answer length", step=1,
+            min_width=80, elem_id="field-length",
+        )
+        seed = gr.Number(0, label="Seed", step=1, min_width=80, elem_id="field-seed")
+        run = gr.Button("Run", variant="primary", elem_id="run", min_width=96)
+        stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=72)
+    return model, decoder, length, seed, run, stop
+
+
+def _settings() -> tuple[list[gr.Row], tuple[Control, ...]]:
+    groups: list[gr.Row] = []
+    controls: list[Control] = []
+    with gr.Accordion("Settings of this decoder", open=False, elem_id="settings"):
+        for number, decoder in enumerate(DECODERS):
+            with gr.Row(visible="hidden" if number else True, elem_classes=["settings-group"]) as group:
+                controls.extend(draw(decoder))
+            groups.append(group)
+    return groups, tuple(controls)
+
+
+def _is_there(card: ModelCard) -> bool:
+    """Tell whether the card's weights are in place; a model given by path or hub id counts."""
+    return find_model(card.name) is None or (card.folder / "model.safetensors").is_file()
