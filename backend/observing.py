@@ -17,7 +17,7 @@ import torch
 
 from backend.errors import ModelError
 from backend.events import Candidates
-from backend.measures.base import PAST, Measure, Rows
+from backend.measures.base import PAST, Measure, Rows, dot
 from backend.measures.catalogue import MEASURES
 from backend.shapes import Float
 
@@ -102,7 +102,7 @@ class Observer:
         logits -= rest.log1p()
         probs /= 1 + rest
         top_probs = (top - best).double().exp() / (1 + rest.double())
-        entropies = -(probs * logits).sum(dim=1)
+        entropies = -dot(probs, logits)
         past, seen = self._past(positions, probs)
         return Rows(logits, probs, top_probs, entropies, past, seen), _by_id(ids, top)
 
@@ -112,12 +112,8 @@ class Observer:
         past, seen = [], torch.zeros(len(positions), dtype=torch.long, device=like.device)
         for kept in self._kept:
             rows = [kept.row_of.get(position, -1) for position in positions]
-            index = torch.tensor(rows, device=like.device)
-            before = kept.probs.index_select(0, index.clamp_min(0)).to(like.dtype)
-            if min(rows) < 0:
-                before[index < 0] = 0.0
-            past.append(before)
-            seen += index >= 0
+            past.append(_taken(kept.probs, rows).to(like.dtype))
+            seen += torch.tensor(rows, device=like.device) >= 0
         return tuple(past), seen
 
     def _seen(
@@ -148,6 +144,15 @@ class _Block:
     top_probs: torch.Tensor
     entropies: torch.Tensor
     scores: dict[str, torch.Tensor]
+
+
+def _taken(probs: Float["M V"], rows: list[int]) -> Float["R V"]:
+    """Return these rows, zeros for row -1; a run of neighbours is a view, not a copy."""
+    if rows == list(range(rows[0], rows[0] + len(rows))) and rows[0] >= 0:
+        return probs[rows[0] : rows[0] + len(rows)]
+    index = torch.tensor(rows, device=probs.device)
+    taken = probs.index_select(0, index.clamp_min(0))
+    return taken.masked_fill_((index < 0)[:, None], 0.0)
 
 
 def _by_id(ids: torch.Tensor, values: torch.Tensor) -> torch.Tensor:

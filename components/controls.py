@@ -14,6 +14,8 @@ from backend.decoders.base import Decoder, Option
 class Range(gr.Slider):
     """A slider that leaves judging its value to the request check, which names field and limit."""
 
+    is_template = True  # drawn in the browser as the slider it is
+
     def preprocess(self, payload: float) -> float:
         """Return what the browser sent."""
         return payload

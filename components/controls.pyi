@@ -15,6 +15,8 @@ from gradio.events import Dependency
 class Range(gr.Slider):
     """A slider that leaves judging its value to the request check, which names field and limit."""
 
+    is_template = True  # drawn in the browser as the slider it is
+
     def preprocess(self, payload: float) -> float:
         """Return what the browser sent."""
         return payload

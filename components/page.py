@@ -131,8 +131,8 @@ def _bar(
             min_width=80, elem_id="field-length",
         )
         seed = gr.Number(0, label="Seed", step=1, min_width=80, elem_id="field-seed")
-        run = gr.Button("Run", variant="primary", elem_id="run", min_width=96)
-        stop = gr.Button("Stop", elem_id="stop", interactive=False, min_width=72)
+        run = gr.Button("Run", variant="primary", elem_id="run", size="md")
+        stop = gr.Button("Stop", elem_id="stop", size="md", interactive=False)
     return model, decoder, length, seed, run, stop
 
 

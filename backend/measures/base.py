@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 PAST = 3
 """Past distributions of a position that a measure may look at."""
 
-TINY = 1e-38
+TINY = 1.1754944e-38
 """Stands for a probability of zero where a logarithm is taken; 0 x log(TINY) is 0."""
 
 
@@ -33,6 +33,16 @@ class Rows:
     """Probabilities at the last ``PAST`` passes or fewer, newest first; zero rows where unseen."""
     seen: Int["M"]
     """How many of ``past`` are real, per row."""
+
+
+def dot(a: Float["M V"], b: Float["M V"]) -> Float["M"]:
+    """Return the inner product of every pair of rows."""
+    return (a * b).sum(dim=1)
+
+
+def log(probs: Float["M V"]) -> Float["M V"]:
+    """Return the natural logarithm, finite at zero."""
+    return probs.clamp_min(TINY).log_()
 
 
 class Measure(Protocol):

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from backend.measures.base import TINY, Rows
+from backend.measures.base import Rows, dot, log
 
 if TYPE_CHECKING:
     from backend.shapes import Float
@@ -36,15 +36,14 @@ class Consistency:
         """Return the agreement of every row with the mean of its past."""
         if not rows.past:
             return torch.full_like(rows.probs[:, 0], torch.nan)
-        mean = rows.past[0].clone()
+        total = rows.past[0].clone()
         for older in rows.past[1:]:
-            mean += older
-        mean /= rows.seen.clamp_min(1)[:, None]
-        between = rows.probs.add(mean).mul_(0.5)
-        divergence = _entropy(between) - (rows.entropies + _entropy(mean)) / 2
+            total += older
+        weight = 1 / rows.seen.clamp_min(1)
+        both = torch.addcmul(rows.probs, total, weight[:, None])
+        # With unscaled sums: H((p + m) / 2) and H(m), m = total / seen.
+        between = math.log(2) - dot(both, log(both)) / 2
+        mean = -weight.log() - weight * dot(total, log(total))
+        divergence = between - (rows.entropies + mean) / 2
         agreement = 1 - divergence.clamp_(0, math.log(2)) / math.log(2)
         return agreement.masked_fill(rows.seen == 0, torch.nan)
-
-
-def _entropy(probs: Float["M V"]) -> Float["M"]:
-    return -(probs * probs.clamp_min(TINY).log_()).sum(dim=1)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import torch
 
-from backend.measures.base import TINY, Rows
+from backend.measures.base import Rows, dot, log
 
 if TYPE_CHECKING:
     from backend.shapes import Float
@@ -30,6 +30,5 @@ class Drift:
         """Return the divergence of every row from its last distribution."""
         if not rows.past:
             return torch.full_like(rows.probs[:, 0], torch.nan)
-        before = rows.past[0].clamp_min(TINY).log_()
-        moved = (rows.probs * before.neg_().add_(rows.log_probs)).sum(dim=1)
+        moved = -rows.entropies - dot(rows.probs, log(rows.past[0]))
         return moved.clamp_min_(0).masked_fill(rows.seen == 0, torch.nan)

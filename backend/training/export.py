@@ -37,5 +37,6 @@ def export(recipe: Recipe, checkpoint: Path, folder: Path) -> Progress:
         text = json.dumps(_TOKENIZER_CONFIG | {"model_max_length": recipe.dimensions.max_position_embeddings}, indent=2)
         (draft / "tokenizer_config.json").write_text(text + "\n")
         for file in draft.iterdir():
+            file.chmod(0o644)  # safetensors writes files that only their owner may read
             file.replace(folder / file.name)
     return progress

@@ -1,0 +1,76 @@
+// Colour by: which score the canvas and the heat map show, and how to read its colours.
+
+import { el, help, number, setText } from "./dom.js";
+import { GRADIENT } from "./palette.js";
+import { HELP } from "./words.js";
+
+/** The layers of a run: the order of writing, then every score that it declares. */
+export function layersOf(trace) {
+  const order = {
+    name: "order", title: "Order", low: 1, high: trace.horizon, unit: "step", higher: "written later",
+    help: HELP.order[0],
+  };
+  return [order, ...[...trace.scores.values()].map(({ measure }) => measure)];
+}
+
+export function create(root, { trace, select }) {
+  const choices = el("div", { class: "choices", role: "radiogroup", "aria-label": "Colour by" });
+  const low = el("span", { class: "end" }), high = el("span", { class: "end" });
+  const unit = el("span", { class: "unit" });
+  const bar = el("span", { class: "scale", "aria-hidden": "true" });
+  const about = el("span", { class: "about" });
+  bar.style.background = GRADIENT;
+  const guesses = el("label", { class: "check" },
+    el("input", { type: "checkbox", onchange: (event) => select.setGuesses(event.target.checked) }),
+    el("span", { text: "Show best guesses" }));
+  guesses.firstChild.checked = select.guesses;
+  root.append(
+    el("div", { class: "legend" },
+      el("span", { class: "label", text: "Colour by" }), choices,
+      el("span", { class: "ramp" }, low, bar, high, unit, about),
+      guesses),
+  );
+  let epoch = -1, layers = [], shown = "";
+
+  function begin() {
+    epoch = trace.epoch;
+    layers = layersOf(trace);
+    if (!layers.some((layer) => layer.name === select.layer)) select.layer = "order";
+    choices.replaceChildren(...layers.map((layer, at) => el("button", {
+      type: "button", role: "radio", class: "choice", "data-layer": layer.name, title: `${layer.title} (key ${at + 1})`,
+      text: layer.title, onclick: () => select.setLayer(layer.name),
+    })));
+    shown = "";
+  }
+
+  choices.addEventListener("keydown", (event) => {
+    const move = { ArrowLeft: -1, ArrowUp: -1, ArrowRight: 1, ArrowDown: 1 }[event.key];
+    if (!move) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const at = layers.findIndex((layer) => layer.name === select.layer);
+    const next = (at + move + layers.length) % layers.length;
+    select.setLayer(layers[next].name);
+    choices.children[next].focus();
+  });
+
+  function draw() {
+    if (!trace.start) return;
+    if (epoch !== trace.epoch) begin();
+    const layer = layersOf(trace).find((item) => item.name === select.layer);
+    const digits = layer.name === "order" ? 0 : Number.isInteger(layer.high) ? 0 : 2;
+    setText(low, number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
+    setText(high, number(layer.high, digits));
+    setText(unit, `${layer.unit} · bright = ${layer.higher}`);
+    if (shown === layer.name) return;
+    shown = layer.name;
+    about.replaceChildren(help(layer.title, ...(layer.name === "order" ? HELP.order : HELP.layer(layer))));
+    for (const button of choices.children) {
+      const on = button.dataset.layer === layer.name;
+      button.setAttribute("aria-checked", String(on));
+      button.tabIndex = on ? 0 : -1;
+    }
+  }
+
+  return { draw, destroy() { root.replaceChildren(); } };
+}

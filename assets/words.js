@@ -1,0 +1,40 @@
+// Plain-language texts: what a newcomer would ask.
+
+export const INTRO = "Each box is one token of the answer. The model fills the boxes it is surest about first, in an order of its own; dashed boxes are still masked.";
+
+export const HELP = {
+  prompt: ["What the model was given. These tokens are locked: the model reads them and never changes them."],
+  canvas: [
+    "The answer starts as a row of masks. At every step the model looks at the whole row at once and proposes a token for every masked place; the decoder decides which of these proposals are written now.",
+    "A dashed box is masked. The pale sign in it is the model's best guess at this step, the bar below it the chosen score. A filled box is written and keeps its token; a ring marks what was written at this very step.",
+    "Point at a box to see what else the model considered. Click it, or press Enter, to keep it in view.",
+  ],
+  passes: ["One forward pass is one run of the model over the whole canvas: the cost of decoding. A decoder that writes several tokens per pass is faster and takes more risk."],
+  rate: ["Tokens written divided by forward passes. A left-to-right model always has 1."],
+  answer: [
+    "The answer ends at the first end-of-sequence token (∎). Whatever stands after it is filler: it is greyed on the canvas, left out of the copied text and counted apart.",
+  ],
+  verdict: ["This task has a checkable answer: a small program, not a model, reads the answer and judges it."],
+  order: ["The step at which a token was written: dark = early, bright = late. Masked places have no value yet."],
+  orderView: [
+    "One mark per written token: to the right is later, downwards is further right in the text. Writing from left to right would follow the dashed line.",
+    "The bars count how many masked places each write skipped on its left. 0 = the leftmost free place was written.",
+  ],
+  heat: [
+    "Every column is one forward pass, every row one position of the answer. The colour is the chosen score at that moment. A row ends, hatched, where its token was written: from then on the model is not asked.",
+    "Point at it to read the value; drag to move in time.",
+  ],
+  candidates: ["The tokens that the model found most probable for this place at this step, and how their probabilities moved until one was written. Each line is one token; the dot marks the moment of writing."],
+  units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “seconds”: the time that the run really took."],
+  layer: (measure) => [
+    measure.help,
+    `Unit: ${measure.unit}. Higher means ${measure.higher}. A masked place shows its value at this step, a written token the value it had when it was written.`,
+  ],
+};
+
+export const REASONS = {
+  done: "",
+  cancelled: "stopped by you",
+  budget: "stopped at the limit",
+  error: "stopped by an error",
+};
