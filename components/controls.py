@@ -11,6 +11,10 @@ import gradio as gr
 from backend.decoders.base import Decoder, Option
 
 
+STOPS_MAX = 200
+"""Stops beyond which a slider is too coarse to aim at."""
+
+
 class Range(gr.Slider):
     """A slider that leaves judging its value to the request check, which names field and limit."""
 
@@ -19,6 +23,20 @@ class Range(gr.Slider):
     def preprocess(self, payload: float) -> float:
         """Return what the browser sent."""
         return payload
+
+
+class Number(gr.Textbox):
+    """A number that may be left empty, which the library's own number input cannot be."""
+
+    is_template = True
+
+    def preprocess(self, payload: str | None) -> float | str | None:
+        """Return the number, None where the field is empty, or the text that is no number."""
+        text = (payload or "").strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            return text
 
 
 @dataclass(frozen=True)
@@ -67,28 +85,32 @@ def _widget(decoder: str, item: Any) -> gr.components.Component:
     default = _default(item)
     shared: Mapping[str, Any] = {
         "label": option.title or item.name,
-        "info": described(option),
         "elem_id": field_id(decoder, item.name),
         "interactive": True,
     }
     if option.kind == "bool":
-        return gr.Checkbox(value=default, **shared)
+        return gr.Checkbox(value=default, info=option.help, **shared)
     if option.kind == "choice":
         choices = [(choice.replace("_", " "), choice) for choice in option.choices]
-        return gr.Dropdown(choices, value=default, filterable=False, **shared)
+        return gr.Dropdown(choices, value=default, filterable=False, info=option.help, **shared)
     if _has_track(option, default):
         return Range(
-            option.low, option.high, value=default, step=option.step or 1, buttons=[], **shared
+            option.low, option.high, value=default, step=option.step or 1, buttons=[],
+            info=option.help, **shared,
         )
-    return gr.Number(
-        value=default, step=option.step or 1, placeholder=_when_empty(option), min_width=80, **shared
+    return Number(
+        value="" if default is None else f"{default:g}", placeholder=_when_empty(option), lines=1,
+        max_lines=1, info=described(option), buttons=[],
+        html_attributes=gr.InputHTMLAttributes(autocomplete="off", spellcheck=False), **shared,
     )
 
 
 def _has_track(option: Option, default: Any) -> bool:
-    """Tell whether a slider can hold every value: both limits are numbers, and empty is not allowed."""
+    """Tell whether a slider suits: both limits are numbers, none is a value, few enough stops."""
     numeric = isinstance(option.low, int | float) and isinstance(option.high, int | float)
-    return numeric and default is not None and not option.nullable and option.auto is None
+    if not numeric or default is None or option.nullable or option.auto is not None:
+        return False
+    return (option.high - option.low) / (option.step or 1) <= STOPS_MAX
 
 
 def _when_empty(option: Option) -> str:

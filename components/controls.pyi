@@ -114,3 +114,22 @@ def whole(value: Any) -> Any:
 
 def _plain(value: float | str) -> str:
     return value if isinstance(value, str) else f"{value:g}"
+class Number(gr.Textbox):
+    """A number that may be left empty, which the library's own number input cannot be."""
+
+    is_template = True
+
+    def preprocess(self, payload: str | None) -> float | str | None:
+        """Return the number, None where the field is empty, or the text that is no number."""
+        text = (payload or "").strip()
+        try:
+            return float(text) if text else None
+        except ValueError:
+            return text
+    from typing import Callable, Literal, Sequence, Any, TYPE_CHECKING
+    from gradio.blocks import Block
+    if TYPE_CHECKING:
+        from gradio.components import Timer
+        from gradio.components.base import Component
+
+    

@@ -64,10 +64,12 @@ class Desk:
         if handle is None:
             yield gr.skip()
             return
-        encoder = wire.Encoder(run_id)
+        encoder, sent = wire.Encoder(run_id), 0
         try:
             for number, batch in enumerate(handle.batches(every_s=EVERY_S)):
-                events = encoder.encode(batch) if batch else _waiting(handle)
+                created = handle.times[sent : sent + len(batch)]
+                sent += len(batch)
+                events = encoder.encode(batch, created) if batch else _waiting(handle)
                 yield wire.batch(run_id, number, events)
         finally:
             if not handle.ended:
@@ -92,7 +94,7 @@ class Desk:
 
     def choose_decoder(self, name: str) -> tuple[Any, ...]:
         """Return the decoder's line, and which group of settings is shown."""
-        shown = [gr.update(visible=True if item.name == name else "hidden") for item in DECODERS]
+        shown = [gr.update(elem_classes=group_classes(item.name == name)) for item in DECODERS]
         decoder = find_decoder(name)
         return (decoder_line(decoder) if decoder else Markup(""), *shown)
 
@@ -102,7 +104,7 @@ class Desk:
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 4
         opening = self._offered[index]
-        return opening.prompt, opening.task.model, opening.task.length, opening.task.help
+        return opening.prompt, opening.task.model, str(opening.task.length), opening.task.help
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = ()) -> str:
         return json.dumps({
@@ -111,6 +113,11 @@ class Desk:
             "message": message,
             "problems": [{"field": item.field, "message": item.message} for item in problems],
         })
+
+
+def group_classes(shown: bool) -> list[str]:
+    """Return the classes of a decoder's group of settings; the hidden ones keep their values."""
+    return ["settings-group", "shown"] if shown else ["settings-group"]
 
 
 def idle() -> tuple[Any, Any]:

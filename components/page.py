@@ -13,9 +13,9 @@ from backend.engine import LocalEngine
 from backend.models.catalogue import ModelCard, find_model
 from backend.settings import Settings
 from components.bridge import Bridge, Notices
-from components.controls import Control, draw
+from components.controls import Control, Number, draw
 from components.examples import Chooser, Opening, openings
-from components.handlers import Desk, idle
+from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
 from components.summary_view import decoder_line, model_line
 
@@ -30,8 +30,8 @@ class Inputs:
     prompt: gr.Textbox
     model: gr.Dropdown
     decoder: gr.Dropdown
-    length: gr.Number
-    seed: gr.Number
+    length: Number
+    seed: Number
     controls: tuple[Control, ...]
 
     def all(self) -> list[gr.components.Component]:
@@ -115,7 +115,7 @@ def _prompt(offered: Sequence[Opening]) -> tuple[gr.Textbox, Chooser, gr.HTML]:
 
 def _bar(
     settings: Settings, cards: Sequence[ModelCard], offered: Sequence[Opening]
-) -> tuple[gr.Dropdown, gr.Dropdown, gr.Number, gr.Number, gr.Button, gr.Button]:
+) -> tuple[gr.Dropdown, gr.Dropdown, Number, Number, gr.Button, gr.Button]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
         model = gr.Dropdown(
@@ -126,11 +126,11 @@ def _bar(
             methods, value=DECODERS[0].name, label="Decoder", filterable=False,
             elem_id="field-decoder", interactive=True,
         )
-        length = gr.Number(
-            offered[0].task.length if offered else 64, label="Answer length", step=1,
-            min_width=80, elem_id="field-length",
+        length = Number(
+            str(offered[0].task.length if offered else 64), label="Answer length", max_lines=1,
+            elem_id="field-length", buttons=[],
         )
-        seed = gr.Number(0, label="Seed", step=1, min_width=80, elem_id="field-seed")
+        seed = Number("0", label="Seed", max_lines=1, elem_id="field-seed", buttons=[])
         run = gr.Button("Run", variant="primary", elem_id="run", size="md")
         stop = gr.Button("Stop", elem_id="stop", size="md", interactive=False)
     return model, decoder, length, seed, run, stop
@@ -141,7 +141,7 @@ def _settings() -> tuple[list[gr.Row], tuple[Control, ...]]:
     controls: list[Control] = []
     with gr.Accordion("Settings of this decoder", open=False, elem_id="settings"):
         for number, decoder in enumerate(DECODERS):
-            with gr.Row(visible="hidden" if number else True, elem_classes=["settings-group"]) as group:
+            with gr.Row(elem_classes=group_classes(number == 0)) as group:
                 controls.extend(draw(decoder))
             groups.append(group)
     return groups, tuple(controls)

@@ -107,9 +107,17 @@ _SHAPES = {
 
 
 def theme() -> gr.themes.Base:
-    """Return the theme: paper and ink, IBM Plex from the library's own files, no shadow."""
+    """Return the theme: paper and ink, IBM Plex from the library's own files, no shadow.
+
+    Weights 400 and 700: the library's files of weight 600 hold no Latin capitals and digits.
+    """
     colours = {name: _LIGHT[token] for name, token in _COLOURS.items()}
     dark = {f"{name}_dark": _DARK[token] for name, token in _COLOURS.items()}
-    return gr.themes.Base(text_size="sm", spacing_size="sm", radius_size="sm").set(
+    local = gr.themes.utils.fonts.LocalFont
+    return gr.themes.Base(
+        text_size="sm", spacing_size="sm", radius_size="sm",
+        font=[local("IBM Plex Sans", weights=(400, 700)), "ui-sans-serif", "system-ui", "sans-serif"],
+        font_mono=[local("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "Consolas", "monospace"],
+    ).set(
         **colours, **dark, **_SHAPES
     )

@@ -35,9 +35,15 @@ class Encoder:
         self._start: Start | None = None
         self._length = 0
 
-    def encode(self, events: Iterable[Event]) -> list[dict[str, Any]]:
-        """Return the wire objects of the next ``events``."""
-        return [self._one(event) for event in events]
+    def encode(self, events: Iterable[Event], created: Iterable[float] = ()) -> list[dict[str, Any]]:
+        """Return the wire objects of the next ``events``, with when each was made where known.
+
+        ``created`` is in seconds since the epoch; the page measures its own delay with it.
+        """
+        encoded = [self._one(event) for event in events]
+        for item, at in zip(encoded, created, strict=False):
+            item["created"] = round(at, 4)
+        return encoded
 
     def _one(self, event: Event) -> dict[str, Any]:
         if isinstance(event, Start):

@@ -8,7 +8,11 @@ from pathlib import Path
 
 import torch
 
+from backend import load_model
+
 from ..tasks.catalogue import TASKS
+from .card import write_card
+from .evaluate import evaluate, read_cells, write_cells
 from .export import export
 from .recipes import RECIPES, Recipe
 from .train import CHECKPOINT, Pace, Training
@@ -39,6 +43,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_common(exporting)
     exporting.add_argument("--out", type=Path, help="target folder (default: assets/models/MODEL)")
     exporting.set_defaults(command=_export)
+    evaluating = commands.add_parser("evaluate", help="measure an exported model and write its card")
+    evaluating.add_argument("--model", default="tiny-diffusion", choices=sorted(RECIPES))
+    evaluating.add_argument("--out", type=Path, help="folder of the exported model (default: assets/models/MODEL)")
+    evaluating.add_argument("--tasks", help="only these, comma separated; what is known of others stays in the card")
+    evaluating.add_argument("--count", type=int, default=200, help="held-out prompts per task")
+    evaluating.add_argument("--threads", type=int, default=1)
+    evaluating.set_defaults(command=_evaluate)
     return parser
 
 
@@ -77,8 +88,22 @@ def _train(arguments: argparse.Namespace) -> None:
 
 def _export(arguments: argparse.Namespace) -> None:
     out = arguments.out or ASSETS / arguments.model
-    progress = export(RECIPES[arguments.model], _folder(arguments) / CHECKPOINT, out)
+    progress = export(RECIPES[arguments.model], _folder(arguments), out)
     print(f"{out}: step {progress.step}, {progress.minutes:.1f} minutes of training")
+
+
+def _evaluate(arguments: argparse.Namespace) -> None:
+    recipe, out = RECIPES[arguments.model], arguments.out or ASSETS / arguments.model
+    chosen = arguments.tasks.split(",") if arguments.tasks else list(recipe.weights)
+    model = load_model(str(out), device="cpu")
+    cells = read_cells(out, model.weights_hash)
+    for cell in evaluate(model, [task for task in TASKS if task.name in chosen], arguments.count):
+        cells[cell.task, cell.decoder] = cell
+        low, high = cell.interval
+        print(f"{cell.task:10} {cell.decoder:26} {cell.percent:5.1f} % ({low:.0f} to {high:.0f}), "
+              f"{cell.passes:.1f} passes", flush=True)
+        write_cells(out, model.weights_hash, cells.values())
+    write_card(recipe, out, tuple(cells.values()))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,9 @@ from .checkpoint import Progress, load_checkpoint
 from .network import build_model
 from .recipes import Recipe
 from .tokenizer import SPECIAL
+from .train import CHECKPOINT, starts
+
+TRAINING = "training.json"
 
 _TOKENIZER_CONFIG = {
     "tokenizer_class": "PreTrainedTokenizerFast",
@@ -20,14 +23,14 @@ _TOKENIZER_CONFIG = {
 }
 
 
-def export(recipe: Recipe, checkpoint: Path, folder: Path) -> Progress:
-    """Write weights (bf16), configuration and tokenizer of ``checkpoint`` into ``folder``; return its progress.
+def export(recipe: Recipe, run: Path, folder: Path) -> Progress:
+    """Write weights (bf16), configuration, tokenizer and history of ``run`` into ``folder``; return its progress.
 
     Each file is replaced in one move, so that a reader never sees half of one.
     """
     tokenizer = recipe.tokenizer()
     model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed)
-    _, progress = load_checkpoint(checkpoint, model)
+    _, progress = load_checkpoint(run / CHECKPOINT, model)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         draft = Path(beside)
@@ -36,6 +39,8 @@ def export(recipe: Recipe, checkpoint: Path, folder: Path) -> Progress:
         tokenizer.save(str(draft / "tokenizer.json"))
         text = json.dumps(_TOKENIZER_CONFIG | {"model_max_length": recipe.dimensions.max_position_embeddings}, indent=2)
         (draft / "tokenizer_config.json").write_text(text + "\n")
+        history = {"progress": vars(progress), "starts": starts(run)}
+        (draft / TRAINING).write_text(json.dumps(history, indent=1) + "\n")
         for file in draft.iterdir():
             file.chmod(0o644)  # safetensors writes files that only their owner may read
             file.replace(folder / file.name)

@@ -26,6 +26,7 @@ class Recipe:
     """Everything that decides a training run, apart from the machine."""
 
     name: str
+    summary: str  # one paragraph for the model card
     weights: dict[str, float]  # task name -> share of the tokens of a step, up to a factor
     tokenizer: Callable[[], Tokenizer] = build_tokenizer
     dimensions: Dimensions = field(default_factory=Dimensions)
@@ -45,6 +46,11 @@ RECIPES: dict[str, Recipe] = {
     for recipe in (
         Recipe(
             name="tiny-diffusion",
+            summary=(
+                "It fills in Sudoku grids, running sums, additions and rearrangements of digits. In these tasks "
+                "the order in which tokens are written, and how many are written at once, decide whether the "
+                "answer comes out right, so that decoders can be told apart by accuracy."
+            ),
             weights={"sudoku6": 9, "sudoku4": 3, "tail": 5, "sum": 3, "shuffle": 1},
         ),
     )

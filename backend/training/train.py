@@ -65,7 +65,7 @@ class Training:
     def run(self) -> None:
         """Train until the schedule ends; log, save and check on the way and at the end."""
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._log("start", recipe=asdict(replace(self._recipe, tokenizer=None)), steps=self._pace.steps)
+        self._log("start", recipe=_printable(self._recipe), steps=self._pace.steps)
         saved = checked = self.progress.minutes
         losses: dict[str, list[float]] = {}
         with tqdm(total=100, unit="%", bar_format="{l_bar}{bar}| {elapsed}<{remaining}{postfix}") as bar:
@@ -132,6 +132,18 @@ class Training:
         where = {"step": self.progress.step, "minutes": round(self.progress.minutes, 2), "tokens": self.progress.tokens}
         with (self._folder / LOG).open("a") as log:
             log.write(json.dumps({"kind": kind, "time": time.strftime("%H:%M:%S"), **where, **values}) + "\n")
+
+
+def _printable(recipe: Recipe) -> dict:
+    values = {key: value for key, value in vars(recipe).items() if key not in ("summary", "tokenizer")}
+    return values | {"dimensions": asdict(recipe.dimensions)}
+
+
+def starts(folder: Path) -> list[dict]:
+    """Return when the run in ``folder`` was started or resumed, and with which recipe each time."""
+    records = [json.loads(line) for line in (folder / LOG).read_text().splitlines()]
+    kept = ("step", "minutes", "tokens", "recipe")
+    return [{key: record[key] for key in kept} for record in records if record["kind"] == "start"]
 
 
 def _rate(share: float, recipe: Recipe) -> float:
