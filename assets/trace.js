@@ -199,6 +199,12 @@ export class Trace {
     this.candidateSteps.set(step, known);
   }
 
+  /** Let go of what was fetched for a step; what its writes brought stays. */
+  forgetCandidates(step) {
+    const known = this.candidateSteps.get(step);
+    if (known) this.candidateSteps.set(step, new Map([...known].filter(([cell]) => this.written[step]?.includes(cell))));
+  }
+
   candidates(cell, step) { return this.candidateSteps.get(step)?.get(cell) ?? null; }
 }
 

@@ -21,14 +21,16 @@ class _Carrier(gr.HTML):
 
     inbox = ""
 
-    def __init__(self) -> None:
-        super().__init__(
-            value=None,
+    def __init__(self, value: str | None = None, **shared: Any) -> None:
+        # The library builds a component anew, with arguments of its own, to hold a visitor's value.
+        fixed = dict(
+            value=value,
             html_template="<i hidden></i>",
             apply_default_css=False,
             js_on_load=_HAND_OVER % self.inbox,
             elem_classes=["carrier"],
         )
+        super().__init__(**{**shared, **fixed})
 
     def postprocess(self, value: str | None) -> str | None:
         """Return the value as it is: nothing prints it, so a token that looks like markup is fine."""

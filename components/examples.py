@@ -45,8 +45,8 @@ def openings(models: Collection[str], tasks: Sequence[Task] = TASKS) -> tuple[Op
 class Chooser(gr.HTML):
     """A menu of examples grouped by task; picking one fires ``pick`` with its ``index``."""
 
-    def __init__(self, offered: Sequence[Opening]) -> None:
-        super().__init__(
+    def __init__(self, offered: Sequence[Opening] = (), **shared: Any) -> None:
+        fixed = dict(
             value=menu(offered),
             apply_default_css=False,
             js_on_load="""
@@ -55,6 +55,7 @@ class Chooser(gr.HTML):
             });""",
             elem_id="examples",
         )
+        super().__init__(**{**shared, **fixed})
 
     def api_info(self) -> dict[str, Any]:
         """Say that the value is text."""

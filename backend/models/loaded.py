@@ -118,6 +118,8 @@ class LoadedModel:
         mask = _allowed(attention_mask, compute, self.device)
         asked = Asked(compute, mask, cache, keep_cache, hidden_states, attentions)
         rows, output = self._network.forward(embeds, length, asked)
+        if self._network.causal:
+            rows = _shifted(rows, compute)
         if project is not None:
             project = project.to(self.device)
             rows = rows[project if compute is None else project.index_select(1, compute)]
@@ -132,6 +134,21 @@ class LoadedModel:
         if compute is not None and cache is None and compute.numel() < length:
             raise ModelError(f"{compute.numel()} of {length} rows were asked for without a cache to read the others from.",
                              "Pass the cache of an earlier full pass.")
+
+
+def _shifted(rows: Float["B R D"], compute: Int["R"] | None) -> Float["B R D"]:
+    """Return rows that predict their own position: a causal row predicts the next one.
+
+    Position 0 has no predecessor and keeps its own row. Raises ``ModelError`` when the row before
+    a computed one was not computed.
+    """
+    here = torch.arange(rows.shape[1], device=rows.device) if compute is None else compute
+    before = (here - 1).clamp_min(0)
+    at = torch.searchsorted(here, before).clamp_max(here.numel() - 1)
+    if not bool((here[at] == before).all()):
+        raise ModelError("A causal row is read from the position before it, and one of those was not computed.",
+                         "Compute the position before each wanted one too, in rising order.")
+    return rows.index_select(1, at)
 
 
 def _allowed(

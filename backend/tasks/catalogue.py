@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from .base import Task
-from .shuffle import Shuffle
-from .sudoku import Sudoku
-from .sum import Sum
-from .tail import Tail
+from backend.tasks.base import Task
+from backend.tasks.shuffle import Shuffle
+from backend.tasks.sudoku import Sudoku
+from backend.tasks.sum import Sum
+from backend.tasks.tail import Tail
 
 # One in TEST_SHARE symmetry classes is a test class; 4x4 puzzles with 4 clues have 13 classes only.
 TASKS: tuple[Task, ...] = (

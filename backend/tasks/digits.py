@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .base import Verdict
+from backend.tasks.base import Verdict
 
 
 def compare_digits(right: str, answer: str) -> Verdict:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 
-from .base import Example, Verdict, split_of
+from backend.tasks.base import Example, Verdict, split_of
 
 PREFIX = "shuffle: "
 

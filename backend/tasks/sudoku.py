@@ -12,7 +12,7 @@ import random
 from collections.abc import Iterator, Sequence
 from itertools import permutations, product
 
-from .base import Example, Verdict, split_of
+from backend.tasks.base import Example, Verdict, split_of
 
 PREFIX = "sudoku: "
 

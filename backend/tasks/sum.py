@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import random
 
-from .base import Example, Verdict, split_of
-from .digits import compare_digits, thinned
+from backend.tasks.base import Example, Verdict, split_of
+from backend.tasks.digits import compare_digits, thinned
 
 PREFIX = "sum: "
 

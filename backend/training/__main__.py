@@ -9,13 +9,12 @@ from pathlib import Path
 import torch
 
 from backend import load_model
-
-from ..tasks.catalogue import TASKS
-from .card import write_card
-from .evaluate import evaluate, read_cells, write_cells
-from .export import export
-from .recipes import RECIPES, Recipe
-from .train import CHECKPOINT, Pace, Training
+from backend.tasks.catalogue import TASKS
+from backend.training.card import write_card
+from backend.training.evaluate import evaluate, read_cells, write_cells
+from backend.training.export import export
+from backend.training.recipes import RECIPES, Recipe
+from backend.training.train import CHECKPOINT, Pace, Training
 
 ASSETS = Path("assets/models")
 

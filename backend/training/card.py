@@ -6,12 +6,12 @@ import json
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from ..tasks.base import Task
-from ..tasks.catalogue import TASKS
-from .evaluate import DECODINGS, Cell
-from .export import TRAINING
-from .quick_check import held_out
-from .recipes import Recipe
+from backend.tasks.base import Task
+from backend.tasks.catalogue import TASKS
+from backend.training.evaluate import DECODINGS, Cell
+from backend.training.export import TRAINING
+from backend.training.quick_check import held_out
+from backend.training.recipes import Recipe
 
 CARD = "README.md"
 _ONE, _EIGHT, _LEFT = "llada, 1 per step", "llada, 8 per step", "left_to_right"
@@ -114,8 +114,8 @@ def _training(recipe: Recipe, history: dict) -> Iterator[str]:
     yield "## Training"
     yield ""
     yield (
-        f"{progress['step']:,} steps, {progress['tokens'] / 1e6:.1f} million tokens, {progress['minutes']:.0f} minutes on "
-        f"one CPU core; one seed ({recipe.seed}). Per example, a number of tokens drawn uniformly from 1 to all is "
+        f"{progress['step']:,} steps, {progress['tokens'] / 1e6:.1f} million tokens, {progress['minutes']:.0f} minutes "
+        f"on one CPU core; one seed ({recipe.seed}). Per example, a number of tokens drawn uniformly from 1 to all is "
         "hidden, and the loss is the mean cross-entropy over them. Muon trains the matrices of the blocks, AdamW "
         "embeddings and norms; rates are constant and fall to zero linearly at the end."
     )
@@ -125,7 +125,7 @@ def _training(recipe: Recipe, history: dict) -> Iterator[str]:
     before: dict = {}
     for start in history["starts"]:
         changed = {key: value for key, value in start["recipe"].items() if before.get(key, before) != value}
-        what = ", ".join(f"{key} {value}" for key, value in changed.items()) or "unchanged recipe"
+        what = "; ".join(f"{key} {_plain(value)}" for key, value in changed.items()) or "unchanged recipe"
         yield f"* step {start['step']:,}, minute {start['minutes']:.0f}: {what}"
         before = start["recipe"]
     yield ""
@@ -134,6 +134,10 @@ def _training(recipe: Recipe, history: dict) -> Iterator[str]:
     yield f"python -m backend.training export --model {recipe.name}"
     yield f"python -m backend.training evaluate --model {recipe.name}"
     yield "```"
+
+
+def _plain(value: object) -> str:
+    return ", ".join(f"{key} {item}" for key, item in value.items()) if isinstance(value, dict) else str(value)
 
 
 def _limits(recipe: Recipe) -> Iterator[str]:

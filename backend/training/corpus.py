@@ -12,8 +12,8 @@ from dataclasses import dataclass
 
 from tokenizers import Tokenizer
 
-from ..tasks.base import Example, Task
-from .tokenizer import EOS
+from backend.tasks.base import Example, Task
+from backend.training.tokenizer import EOS
 
 
 @dataclass(frozen=True)

@@ -10,9 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from backend import End, Model, RunRequest, run_many
-
-from ..tasks.base import Example, Task
-from .quick_check import held_out
+from backend.tasks.base import Example, Task
+from backend.training.quick_check import held_out
 
 ACCURACY = "accuracy.json"
 TOGETHER = 50  # runs that share forward passes

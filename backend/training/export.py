@@ -8,11 +8,11 @@ from pathlib import Path
 
 import torch
 
-from .checkpoint import Progress, load_checkpoint
-from .network import build_model
-from .recipes import Recipe
-from .tokenizer import SPECIAL
-from .train import CHECKPOINT, starts
+from backend.training.checkpoint import Progress, load_checkpoint
+from backend.training.network import build_model
+from backend.training.recipes import Recipe
+from backend.training.tokenizer import SPECIAL
+from backend.training.train import CHECKPOINT, starts
 
 TRAINING = "training.json"
 

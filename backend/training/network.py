@@ -14,8 +14,8 @@ from torch import Tensor
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from .recipes import Dimensions
-from .tokenizer import EOS, MASK, PAD
+from backend.training.recipes import Dimensions
+from backend.training.tokenizer import EOS, MASK, PAD
 
 Shape = tuple[int, int]  # sequences, tokens of each
 

@@ -15,9 +15,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from .corpus import Block
-from .network import FlatForward, Shape
-from .tokenizer import MASK
+from backend.training.corpus import Block
+from backend.training.network import FlatForward, Shape
+from backend.training.tokenizer import MASK
 
 
 @dataclass(frozen=True)

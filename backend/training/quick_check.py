@@ -11,8 +11,8 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from ..tasks.base import Example, Task
-from .tokenizer import EOS, MASK
+from backend.tasks.base import Example, Task
+from backend.training.tokenizer import EOS, MASK
 
 RULES = {"confidence": (True, 1), "confidence4": (True, 4), "left_to_right": (False, 1)}
 

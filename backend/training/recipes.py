@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
-from .tokenizer import build_tokenizer
+from backend.training.tokenizer import build_tokenizer
 
 
 @dataclass(frozen=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 import torch
 from tqdm import tqdm
 
-from ..tasks.base import Task
-from .checkpoint import Progress, load_checkpoint, save_checkpoint
-from .corpus import Corpus
-from .network import FlatForward, build_model
-from .objective import masked_batch, row_losses
-from .optimiser import Optimiser
-from .quick_check import quick_check
-from .recipes import Recipe
+from backend.tasks.base import Task
+from backend.training.checkpoint import Progress, load_checkpoint, save_checkpoint
+from backend.training.corpus import Corpus
+from backend.training.network import FlatForward, build_model
+from backend.training.objective import masked_batch, row_losses
+from backend.training.optimiser import Optimiser
+from backend.training.quick_check import quick_check
+from backend.training.recipes import Recipe
 
 CHECKPOINT = "latest.safetensors"
 LOG = "log.jsonl"
@@ -34,7 +34,7 @@ class Pace:
     check_minutes: float = 15.0
     check_prompts: int = 50  # 0: no check
     log_steps: int = 50
-    compiled: bool = True
+    fast: bool = True  # compiled, matrix products in bf16
     stop_after: int | None = None  # leave after this step, the schedule unchanged, as a kill would
 
 
@@ -50,7 +50,7 @@ class Training:
         )
         self.model = build_model(recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed)
         self._optimiser = Optimiser(dict(self.model.named_parameters()), recipe.muon_rate, recipe.adam_rate)
-        self._forward = FlatForward(self.model, recipe.tokens_per_step, pace.compiled, mixed=pace.compiled)
+        self._forward = FlatForward(self.model, recipe.tokens_per_step, pace.fast, mixed=pace.fast)
         self.progress = Progress(examples={})
 
     def resume(self, checkpoint: Path) -> None:

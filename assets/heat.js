@@ -1,0 +1,75 @@
+// Scores: position by step, one pixel per value, scaled; hatched where no score was recorded.
+
+import { el, help, number, setText } from "./dom.js";
+import { layersOf } from "./legend.js";
+import { CIVIDIS, index, token } from "./palette.js";
+import { hatch, plot } from "./plot.js";
+import { HELP } from "./words.js";
+
+export function create(root, { trace, clock, select }) {
+  const title = el("span");
+  const table = el("a", { class: "quiet", target: "_blank", rel: "noopener", text: "Canvas as a table" });
+  const field = el("div");
+  root.append(el("header", { class: "panel-head" }, el("h3", {}, title), help("Scores over time", ...HELP.heat), el("span", { class: "axis", text: "position ↓  step →" }), table), field);
+  const pixels = document.createElement("canvas");
+
+  // The order of writing is not a score: the heat map then shows the confidence behind it.
+  const name = () => (select.layer === "order" || !trace.scores.has(select.layer) ? "confidence" : select.layer);
+
+  function paint(pen, { width, plotWidth, plotHeight, rows, columns, x }) {
+    pen.fillStyle = hatch(pen);
+    pen.fillRect(0, 0, x(trace.steps), plotHeight);
+    if (!trace.steps || !trace.scores.has(name())) return;
+    pixels.width = trace.steps;
+    pixels.height = rows;
+    const brush = pixels.getContext("2d");
+    const image = brush.createImageData(trace.steps, rows);
+    const cells = trace.response(trace.steps);
+    for (let rank = 0; rank < rows; rank++) {
+      for (let step = 1; step <= trace.steps; step++) {
+        const colour = index(trace.score(name(), cells[rank], step));
+        if (colour < 0) continue;
+        const at = 4 * (rank * trace.steps + step - 1);
+        image.data.set(CIVIDIS[colour], at);
+        image.data[at + 3] = 255;
+      }
+    }
+    brush.putImageData(image, 0, 0);
+    pen.imageSmoothingEnabled = false;
+    pen.drawImage(pixels, 0, 0, x(trace.steps), plotHeight);
+    separate(pen, { plotHeight, rows, x });
+  }
+
+  /** Lines of paper between the values, when they are large enough to be told apart. */
+  function separate(pen, { plotHeight, rows, x }) {
+    pen.strokeStyle = token("surface");
+    pen.lineWidth = 1;
+    pen.beginPath();
+    if (plotHeight / rows >= 6) for (let rank = 1; rank < rows; rank++) { const y = (rank / rows) * plotHeight; pen.moveTo(0, y); pen.lineTo(x(trace.steps), y); }
+    if (x(1) >= 6) for (let step = 1; step < trace.steps; step++) { pen.moveTo(x(step), 0); pen.lineTo(x(step), plotHeight); }
+    pen.stroke();
+  }
+
+  function readout(cell, step) {
+    const values = [...trace.scores.values()].map(({ measure }) => {
+      const share = trace.score(measure.name, cell, step);
+      return Number.isNaN(share) ? null : `${measure.name} ${number(trace.value(measure.name, share), 3)}`;
+    }).filter(Boolean);
+    const place = `position ${trace.position(cell, step)}, step ${step}`;
+    return values.length ? `${place}: ${values.join(" · ")}` : `${place}: no score, ${trace.isMask(cell, step) ? "not recorded" : "already written"}`;
+  }
+
+  const view = plot(field, { trace, clock, select, paint, readout, label: "Score by position and step; the values of the position in question are given as text below" });
+
+  return {
+    draw(t) {
+      if (!trace.start) return;
+      const layer = layersOf(trace).find((item) => item.name === name());
+      setText(title, layer ? `${layer.title} over time` : "Scores over time");
+      const href = new URL(`../runs/${trace.start.run}/table?step=${t}`, import.meta.url).href;
+      if (table.href !== href) table.href = href;
+      view.draw(t, name());
+    },
+    destroy() { view.destroy(); root.replaceChildren(); },
+  };
+}

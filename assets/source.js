@@ -1,0 +1,112 @@
+// Where events come from: the page's carrier, and requests for kept runs, gaps and candidates. No DOM.
+
+const CHUNK = 16, KEPT_CHUNKS = 8, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
+
+export class Source {
+  /** `on` holds start(event), queue, refused, ended, gap, offline and changed. */
+  constructor(base, trace, on) {
+    Object.assign(this, { base, trace, on });
+    this.run = null;
+    this.next = 0;
+    this._chunks = new Map(); // first step -> "asked" or "known", oldest first
+    this._heard = 0;
+    this._timer = 0;
+    this._filling = false;
+  }
+
+  /** Take a batch as the carrier brings it. */
+  push(batch) {
+    if (!batch) return;
+    this._heard = performance.now();
+    const gap = batch.run === this.run ? batch.n > this.next : batch.n > 0;
+    if (batch.run !== this.run) { this.run = batch.run; this._chunks.clear(); }
+    this.next = batch.n + 1;
+    this._take(batch.events, (performance.timeOrigin + this._heard) / 1000);
+    if (gap || this.trace.lost) this.fill();
+    this._watch();
+  }
+
+  _take(events, arrived) {
+    for (const event of events) {
+      if (event.kind === "queue") this.on.queue(event.ahead);
+      else if (event.kind === "refused") this.on.refused(event);
+      else if (event.kind === "start") this.on.start();
+    }
+    const ended = this.trace.end;
+    this.trace.push(events, arrived);
+    if (this.trace.end && this.trace.end !== ended) this.on.ended(this.trace.end);
+    this.on.changed();
+  }
+
+  /** Show a kept run; a visitor's own run that began meanwhile goes first. */
+  async load(id) {
+    const before = this.run;
+    const answer = await this._get(`runs/${encodeURIComponent(id)}`);
+    if (this.run !== before) return false;
+    this.run = answer.run;
+    this._chunks.clear();
+    this.trace.reset(null);
+    this._take(answer.events, null);
+    return true;
+  }
+
+  /** Ask again for the steps that did not arrive. */
+  async fill() {
+    if (this._filling || !this.run) return;
+    this._filling = true;
+    const run = this.run;
+    this.on.gap();
+    for (const wait of [0, ...RETRIES_MS]) {
+      if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
+      try {
+        const answer = await this._get(`runs/${run}?from=${this.trace.steps + 1}`);
+        if (run === this.run) { this._take(answer.events, null); this.on.filled(); }
+        this._filling = false;
+        return;
+      } catch { /* try again; after the last try the visitor is told */ }
+    }
+    this._filling = false;
+    this.on.offline();
+  }
+
+  _watch() {
+    clearTimeout(this._timer);
+    if (this.trace.live) this._timer = setTimeout(() => { if (this.trace.live) this.fill(); }, SILENCE_MS);
+  }
+
+  /** See to it that the candidates of steps `from` to `to` are there; they come with the next frame. */
+  want(from, to) {
+    const last = Math.min(to, this.trace.steps);
+    for (let first = from - ((from - 1) % CHUNK); first <= last; first += CHUNK) {
+      const whole = !this.trace.live || first + CHUNK - 1 <= this.trace.steps;
+      if (whole && !this._chunks.has(first)) this._fetch(first);
+    }
+  }
+
+  async _fetch(first) {
+    const run = this.run;
+    this._chunks.set(first, "asked");
+    try {
+      const answer = await this._get(`runs/${run}/candidates?from=${first}&to=${first + CHUNK - 1}`);
+      if (run !== this.run) return;
+      for (const [step, list] of Object.entries(answer.steps)) this.trace.learnCandidates(Number(step), list, answer.texts);
+      this._chunks.set(first, "known");
+      this._forget();
+      this.on.changed();
+    } catch { /* the view then shows the candidates of the written tokens, which came with the steps */ }
+  }
+
+  _forget() {
+    const known = [...this._chunks].filter(([, state]) => state === "known").map(([first]) => first);
+    for (const first of known.slice(0, Math.max(0, known.length - KEPT_CHUNKS))) {
+      this._chunks.delete(first);
+      for (let step = first; step < first + CHUNK; step++) this.trace.forgetCandidates(step);
+    }
+  }
+
+  async _get(path) {
+    const answer = await fetch(new URL(path, this.base), { credentials: "same-origin" });
+    if (!answer.ok) throw new Error(`${path}: ${answer.status}`);
+    return answer.json();
+  }
+}
