@@ -51,10 +51,10 @@ function ended(end) {
 function dirty() { if (mount) frame ||= requestAnimationFrame(draw); }
 
 function draw(now) {
-  frame = 0;
+  // `frame` stays set meanwhile: this very frame draws what the clock changes.
   const more = clock.advance(before ? now - before : 0);
   before = more ? now : 0;
-  frame ||= more ? requestAnimationFrame(draw) : 0;
+  frame = more ? requestAnimationFrame(draw) : 0;
   const begun = performance.now();
   if (select.guesses && !clock.following && clock.t > 0) source.want(clock.t, Math.min(trace.steps, clock.t + 4));
   for (const view of views) view.draw(clock.t);
@@ -80,6 +80,8 @@ function report(drawMs) {
 
 async function load(id) {
   if (!(await source.load(id))) return false;
+  clearTimeout(replay);
+  if (trace.end) lines.ended(trace.end, 0, false);
   clock.seek(trace.steps);
   return true;
 }
@@ -87,7 +89,6 @@ async function load(id) {
 async function example() {
   try {
     if (!(await load("example"))) return;
-    lines.clear();
     if (calm.matches) return;
     clock.seek(0);
     clock.play();

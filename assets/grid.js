@@ -11,11 +11,13 @@ const CLASSES = [["masked", MASKED], ["now", NOW], ["rewritten", REWRITTEN], ["f
 export function create(root, { trace, clock, select }) {
   const promptBox = el("div", { class: "prompt-tokens" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": "Answer, one cell per token", "aria-readonly": "true" });
+  const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
   root.append(
     el("section", { class: "prompt-part", "aria-label": "Prompt" },
       el("h3", { class: "part-title" }, el("span", { text: "Prompt" }), help("Prompt", ...HELP.prompt)), promptBox),
     el("section", { class: "answer-part", "aria-label": "Answer" },
-      el("h3", { class: "part-title" }, el("span", { text: "Answer" }), help("Canvas", ...HELP.canvas)), grid),
+      el("h3", { class: "part-title" }, el("span", { text: "Answer" }), help("Canvas", ...HELP.canvas),
+        el("label", { class: "check" }, guesses, el("span", { text: "best guesses" }))), grid),
   );
   let epoch = -1, layout = null, columns = 0, width = 0, shape = null;
   let spans = new Map(), seen = new Map(), focused = null, outlined = [];
@@ -37,6 +39,7 @@ export function create(root, { trace, clock, select }) {
     layout = layoutOf(trace);
     for (const part of [promptBox, grid]) {
       part.dataset.kind = layout.kind;
+      part.toggleAttribute("data-large", layout.answer > 5);
       part.style.setProperty("--signs", layout.width);
     }
     root.dataset.kind = layout.kind;
@@ -51,7 +54,8 @@ export function create(root, { trace, clock, select }) {
       const text = trace.text(trace.id(cell, 0));
       const classes = ["cell", "given", ...(layout.rows.length ? boxClasses(layout.box, row, column) : [])];
       if (text === "/") classes.push("break");
-      return el("span", { class: classes.join(" "), text: shown(text) });
+      if (text === ".") classes.push("blank");
+      return el("span", { class: classes.join(" "), text: text === "." ? "·" : shown(text) });
     };
     const flow = (cells) => el("div", { class: "flow" }, ...cells.map((cell) => el("span", { class: "chip", text: shown(trace.text(trace.id(cell, 0))) })));
     promptBox.replaceChildren(
@@ -86,6 +90,7 @@ export function create(root, { trace, clock, select }) {
     if (epoch !== trace.epoch) begin();
     const cells = trace.response(t);
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
+    guesses.checked = select.guesses;
     const tail = trace.tail(t), fixed = new Set(trace.start.fixed);
     const span = Math.max(1, trace.horizon - 1);
     cells.forEach((cell, rank) => {

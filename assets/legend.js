@@ -20,15 +20,10 @@ export function create(root, { trace, select }) {
   const bar = el("span", { class: "scale", "aria-hidden": "true" });
   const about = el("span", { class: "about" });
   bar.style.background = GRADIENT;
-  const guesses = el("label", { class: "check" },
-    el("input", { type: "checkbox", onchange: (event) => select.setGuesses(event.target.checked) }),
-    el("span", { text: "Show best guesses" }));
-  guesses.firstChild.checked = select.guesses;
   root.append(
     el("div", { class: "legend" },
       el("span", { class: "label", text: "Colour by" }), choices,
-      el("span", { class: "ramp" }, low, bar, high, unit, about),
-      guesses),
+      el("span", { class: "ramp" }, low, bar, high, unit, about)),
   );
   let epoch = -1, layers = [], shown = "";
 

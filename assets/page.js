@@ -69,6 +69,14 @@ function openSettings(root) {
   closed?.click();
 }
 
+/** Put a sentence under its field; the fields of the bar are narrow, so theirs get the row below it. */
+function put(root, text, id) {
+  const bar = root.closest("#bar");
+  const label = root.querySelector("[data-testid=block-info]")?.textContent.trim();
+  if (bar) bar.append(sentence(`${label}: ${text}`, id));
+  else root.append(sentence(text, id));
+}
+
 function show({ decoder, message, problems }) {
   clear();
   const rest = message ? [message] : [];
@@ -77,7 +85,7 @@ function show({ decoder, message, problems }) {
     const root = place(problem.field, decoder);
     if (!root) return rest.push(`${problem.field}: ${problem.message}`);
     const id = `problem-${index}`;
-    root.append(sentence(problem.message, id));
+    put(root, problem.message, id);
     const input = root.querySelector("input:not([type=range]), textarea, select");
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-errormessage", id);
@@ -85,7 +93,7 @@ function show({ decoder, message, problems }) {
     first ??= input;
   });
   const bar = document.getElementById("bar");
-  rest.forEach((text, index) => bar.after(sentence(text, `problem-rest-${index}`)));
+  rest.forEach((text, index) => bar.append(sentence(text, `problem-rest-${index}`)));
   first?.focus();
 }
 

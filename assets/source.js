@@ -26,11 +26,19 @@ export class Source {
     this._watch();
   }
 
+  _ours(run) { return this.trace.start?.run === run; }
+
   _take(events, arrived) {
     for (const event of events) {
       if (event.kind === "queue") this.on.queue(event.ahead);
       else if (event.kind === "refused") this.on.refused(event);
-      else if (event.kind === "start") this.on.start();
+      else if (event.kind === "start" && !this._ours(event.run)) this.on.start();
+    }
+    // Without its start a run cannot be read: its steps are asked for again, together with it.
+    if (!this._ours(this.run) && !events.some((event) => event.kind === "start")) {
+      const end = events.find((event) => event.kind === "end");
+      if (end) this.on.ended(end);
+      return;
     }
     const ended = this.trace.end;
     this.trace.push(events, arrived);
@@ -59,7 +67,7 @@ export class Source {
     for (const wait of [0, ...RETRIES_MS]) {
       if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
       try {
-        const answer = await this._get(`runs/${run}?from=${this.trace.steps + 1}`);
+        const answer = await this._get(`runs/${run}?from=${this._ours(run) ? this.trace.steps + 1 : 1}`);
         if (run === this.run) { this._take(answer.events, null); this.on.filled(); }
         this._filling = false;
         return;

@@ -31,6 +31,11 @@ class Opening:
         shown = self.prompt.partition(": ")[2].rstrip("=") or self.prompt
         return shown if len(shown) <= _SHOWN else shown[: _SHOWN - 1] + "…"
 
+    @property
+    def hint(self) -> str:
+        """What the task asks for."""
+        return f"{self.task.title}: {self.task.help}"
+
 
 def openings(models: Collection[str], tasks: Sequence[Task] = TASKS) -> tuple[Opening, ...]:
     """Return the examples of the tasks that one of ``models`` was trained on, task by task."""

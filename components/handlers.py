@@ -104,7 +104,7 @@ class Desk:
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 4
         opening = self._offered[index]
-        return opening.prompt, opening.task.model, str(opening.task.length), opening.task.help
+        return opening.prompt, opening.task.model, str(opening.task.length), opening.hint
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = ()) -> str:
         return json.dumps({

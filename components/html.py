@@ -32,7 +32,7 @@ def join(*children: object) -> Markup:
     return Markup("".join(text(child) for child in children if child is not None))
 
 
-def tag(name: str, *children: object, **attributes: Any) -> Markup:
+def tag(name: str, /, *children: object, **attributes: Any) -> Markup:
     """Return an element; ``class_`` and ``aria_label`` read ``class`` and ``aria-label``.
 
     An attribute that is None or False is left out, True is printed without a value. Raises

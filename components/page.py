@@ -109,7 +109,7 @@ def _prompt(offered: Sequence[Opening]) -> tuple[gr.Textbox, Chooser, gr.HTML]:
             placeholder="What the model continues", elem_id="field-prompt", scale=1, buttons=[],
         )
         chooser = Chooser(offered)
-    hint = gr.HTML(first.task.help if first else "", elem_id="task-help", apply_default_css=False)
+    hint = gr.HTML(first.hint if first else "", elem_id="task-help", apply_default_css=False)
     return prompt, chooser, hint
 
 

@@ -1,0 +1,30 @@
+"""The examples: real prompts from every task, the same at every start."""
+
+from __future__ import annotations
+
+from backend.tasks.catalogue import TASKS, find_task
+from components.examples import PER_TASK, menu, openings
+
+EVERY_MODEL = {task.model for task in TASKS}
+
+
+def test_every_task_has_several_examples_that_it_recognises() -> None:
+    offered = openings(EVERY_MODEL)
+    assert [opening.task for opening in offered] == [task for task in TASKS for _ in range(PER_TASK)]
+    assert all(find_task(opening.prompt) is opening.task for opening in offered)
+
+
+def test_the_examples_are_the_same_at_every_start() -> None:
+    assert openings(EVERY_MODEL) == openings(EVERY_MODEL)
+
+
+def test_a_model_that_is_not_here_has_no_examples() -> None:
+    assert openings(set()) == ()
+    assert {opening.task.model for opening in openings({"tiny-diffusion"})} == {"tiny-diffusion"}
+
+
+def test_the_menu_is_grouped_by_task_and_escaped() -> None:
+    markup = menu(openings(EVERY_MODEL))
+    assert markup.count("<optgroup") == len(TASKS)
+    assert markup.count("<option") == len(TASKS) * PER_TASK + 1
+    assert 'value="0"' in markup and "${" not in markup and "{{" not in markup

@@ -1,0 +1,124 @@
+"""What happens when a visitor touches the page."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+
+import gradio as gr
+import pytest
+
+from backend.decoders.catalogue import DECODERS
+from backend.errors import BusyError, Problem, RequestError
+from components.controls import draw
+from components.examples import openings
+from components.handlers import Desk, group_classes
+from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle, recorded
+
+OFFERED = openings({"tiny-diffusion"})
+
+
+def desk(engine: FakeEngine) -> tuple[Desk, list[object]]:
+    """Return a desk, and the values of its settings when nobody touched them."""
+    with gr.Blocks():
+        controls = tuple(control for decoder in DECODERS for control in draw(decoder))
+    values = [control.widget.preprocess(control.widget.value) for control in controls]
+    return Desk(engine, controls, OFFERED), values
+
+
+def submitted(engine: FakeEngine, **changes: object) -> tuple[str, dict[str, object]]:
+    """Return the run id and the notice that a submit ends with."""
+    asked = {"prompt": "sum: 1+2=", "model": "tiny-diffusion", "decoder": "llada", "length": 8.0, "seed": 3.0}
+    at, values = desk(engine)
+    *_, last = at.submit(*(asked | changes).values(), *values)
+    return last[0], json.loads(last[1]) if isinstance(last[1], str) else {}
+
+
+def messages(run: object) -> list[dict[str, object]]:
+    return [json.loads(item) for item in run]
+
+
+def test_a_request_is_handed_over_with_whole_numbers() -> None:
+    engine = FakeEngine()
+    run_id, notice = submitted(engine)
+    (model, request), = engine.submitted
+    assert run_id == RUN_ID and notice == {}
+    assert (model, request.prompt, request.length, request.seed) == ("tiny-diffusion", "sum: 1+2=", 8, 3)
+    assert request.settings == {} and isinstance(request.length, int)
+
+
+def test_every_wrong_field_is_reported_at_once() -> None:
+    wrong = RequestError([Problem("length", "too long"), Problem("settings.steps", "too many")])
+    run_id, notice = submitted(FakeEngine(refusal=wrong))
+    assert run_id == "" and notice["decoder"] == "llada"
+    assert [item["field"] for item in notice["problems"]] == ["length", "settings.steps"]
+
+
+def test_a_full_queue_is_a_sentence_without_a_field() -> None:
+    run_id, notice = submitted(FakeEngine(refusal=BusyError("32 runs wait.", "Try again.")))
+    assert (run_id, notice["message"], notice["problems"]) == ("", "32 runs wait. Try again.", [])
+
+
+def test_two_equal_refusals_are_two_notices() -> None:
+    at, values = desk(FakeEngine(refusal=BusyError("Full.")))
+    runs = [[*at.submit("x", "m", "llada", 1, 0, *values)][-1][1] for _ in range(2)]
+    assert runs[0] != runs[1]
+
+
+def test_a_stream_numbers_its_messages_and_says_who_waits() -> None:
+    at, _ = desk(FakeEngine())
+    waiting, everything = messages(at.stream(RUN_ID))
+    assert waiting["n"] == 0 and waiting["events"] == [{"lane": 0, "kind": "queue", "ahead": 2}]
+    assert everything["n"] == 1 and everything["events"][-1]["kind"] == "end"
+
+
+def test_a_reader_that_leaves_ends_the_run() -> None:
+    handle = FakeHandle(recorded()[:-1], ended=False)
+    stream = desk(FakeEngine(handle))[0].stream(RUN_ID)
+    next(stream)
+    stream.close()
+    assert handle.cancels == 1
+
+
+def test_a_run_that_ended_is_not_cancelled() -> None:
+    handle = FakeHandle(recorded())
+    list(desk(FakeEngine(handle))[0].stream(RUN_ID))
+    assert handle.cancels == 0
+
+
+def test_stop_ends_the_run_and_an_unknown_run_is_no_failure() -> None:
+    handle = FakeHandle(recorded()[:-1], ended=False)
+    at, _ = desk(FakeEngine(handle))
+    at.stop(RUN_ID)
+    at.stop("")
+    at.stop("nobody's")
+    assert handle.cancels == 1
+    assert len(list(at.stream(""))) == 1
+
+
+def test_a_model_says_when_it_is_ready_and_why_it_is_not() -> None:
+    good = list(desk(FakeEngine())[0].load("tiny-diffusion"))
+    bad = list(desk(FakeEngine(refusal=BusyError("No <file>.")))[0].load("tiny-diffusion"))
+    assert "is loading" in good[0] and "is ready" in good[-1]
+    assert "did not load" in bad[-1] and "&lt;file&gt;" in bad[-1]
+
+
+def test_choosing_a_decoder_shows_its_settings_only() -> None:
+    about, *groups = desk(FakeEngine())[0].choose_decoder("fast_dllm")
+    assert "2505.22618" in about
+    shown = [decoder.name for decoder, group in zip(DECODERS, groups, strict=True)
+             if group["elem_classes"] == group_classes(True)]
+    assert shown == ["fast_dllm"]
+
+
+def test_an_example_opens_with_its_own_model_and_length() -> None:
+    at, _ = desk(FakeEngine())
+    prompt, model, length, hint = at.open_example(SimpleNamespace(_data={"index": 4}))
+    assert prompt == OFFERED[4].prompt and model == OFFERED[4].task.model
+    assert length == str(OFFERED[4].task.length) and OFFERED[4].task.title in hint
+
+
+@pytest.mark.parametrize("index", [-1, 10**6, "0", None, 1.5])
+def test_an_index_that_nobody_offered_changes_nothing(index: object) -> None:
+    changes = desk(FakeEngine())[0].open_example(SimpleNamespace(_data={"index": index}))
+    assert all(change == gr.skip() for change in changes)

@@ -1,0 +1,127 @@
+"""The fakes and the models that the tests share; `python -m pytest` runs the fast set."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import settings
+
+from backend import load_model
+from backend.events import ModelInfo
+from backend.models.base import Cache, ModelOutput
+from backend.models.catalogue import MODELS
+
+GOLDEN = Path(__file__).parent / "golden" / "data"
+WAIT_S = 60.0
+"""How long a test waits for a condition before it gives up; nothing is asserted about time."""
+
+settings.register_profile("fast", deadline=None, max_examples=60, derandomize=True)
+settings.load_profile("fast")
+torch.set_num_threads(1)
+
+
+def pytest_report_header() -> str:
+    """Print the versions that the numbers depend on."""
+    packages = ("torch", "transformers", "numpy", "gradio", "hypothesis")
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    named = ", ".join(f"{name} {version(name)}" for name in packages)
+    return f"unmask: Python {sys.version.split()[0]}, {named}, device {device}"
+
+
+class FakeModel:
+    """Known logits: a fixed random table by position, left neighbour and right neighbour.
+
+    A byte tokenizer: ids 0..255 are bytes, 256 the mask, 257 the end of sequence. ``passes`` counts
+    the forward passes, ``seen`` keeps their canvases.
+    """
+
+    name, family, kind = "fake", "fake", "masked_diffusion"
+    mask_id, eos_id, pad_id = 256, 257, None
+    vocab_size, max_length, n_layers, n_heads = 258, 96, 0, 0
+    device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
+    example_prompt = "2+2="
+    capabilities = frozenset({"bidirectional"})
+
+    def __init__(self, sharpness: float = 2.0) -> None:
+        source = torch.Generator().manual_seed(5)
+        shape = (self.vocab_size, self.vocab_size)
+        self._at, self._left, self._right = (
+            sharpness * torch.randn(shape, generator=source) for _ in range(3)
+        )
+        self.passes = 0
+        self.seen: list[torch.Tensor] = []
+
+    def encode(self, text: str) -> tuple[int, ...]:
+        return tuple(text.encode())
+
+    def decode(self, ids: tuple[int, ...]) -> str:
+        return bytes(token for token in ids if token < 256).decode("latin-1")
+
+    def token(self, token_id: int) -> str:
+        return {256: "[MASK]", 257: "[EOS]"}.get(token_id) or chr(token_id)
+
+    def parameters(self) -> Iterator[torch.Tensor]:
+        yield self._at
+
+    def info(self) -> ModelInfo:
+        return ModelInfo(self.name, self.family, self.kind, self.weights_hash, "float32", "cpu",
+                         self.vocab_size, self.mask_id, self.eos_id, {"torch": torch.__version__})
+
+    def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
+        left, right = self._left[input_ids.roll(1, 1)], self._right[input_ids.roll(-1, 1)]
+        return self._at[: input_ids.shape[1]] + left + right
+
+    def forward(self, input_ids=None, *, project=None, cache: Cache | None = None, **_) -> ModelOutput:
+        self.passes += 1
+        self.seen.append(input_ids.clone())
+        logits = self.logits(input_ids)
+        return ModelOutput(logits if project is None else logits[project])
+
+
+@pytest.fixture
+def fake() -> FakeModel:
+    """A fresh fake model: its counters start at 0."""
+    return FakeModel()
+
+
+@pytest.fixture(scope="session")
+def shared_fake() -> FakeModel:
+    """One fake model for property tests, which do not look at its counters."""
+    return FakeModel()
+
+
+@pytest.fixture(scope="session")
+def mha():
+    """The golden LLaDA checkpoint with as many key heads as query heads."""
+    return load_model(GOLDEN / "llada_mha")
+
+
+@pytest.fixture(scope="session")
+def gqa():
+    """The golden LLaDA checkpoint with grouped key heads."""
+    return load_model(GOLDEN / "llada_gqa")
+
+
+@pytest.fixture(scope="session")
+def golden_models(mha, gqa) -> dict[str, object]:
+    """Both golden checkpoints by name."""
+    return {"llada_mha": mha, "llada_gqa": gqa}
+
+
+@pytest.fixture(scope="session")
+def tiny():
+    """The embedded model of puzzles and arithmetic."""
+    return load_model("tiny-diffusion")
+
+
+@pytest.fixture(scope="session")
+def embedded(tiny):
+    """Every embedded model whose weights are in place."""
+    others = [card.name for card in MODELS
+              if card.name != tiny.name and (card.folder / "model.safetensors").is_file()]
+    return (tiny, *map(load_model, others))

@@ -1,0 +1,403 @@
+"""What every decoder of the catalogue promises; a new one is tested before its author writes a test."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+import torch
+
+from backend import RequestError, RunRequest, from_json, load_model, replay, run, run_many, same_run, to_json
+from backend.canvas import steps_of
+from backend.decoders.catalogue import DECODERS, find_decoder
+from backend.events import to_lines
+from backend.runner import Limits
+from tests.conftest import GOLDEN, FakeModel
+
+LENGTH = 16
+FIXED = {3: 65, 9: 66}
+BUDGET = 3
+NAMES = tuple(decoder.name for decoder in DECODERS)
+
+
+def options_of(name: str) -> dict:
+    """Return the declared options of a decoder by name."""
+    return {item.name: item.metadata["option"] for item in fields(find_decoder(name).Settings)}
+
+
+def variants(name: str) -> list[dict]:
+    """Return settings that reach every branch a decoder declares, drawn from its options."""
+    options = options_of(name)
+    found: list[dict] = [{}]
+    for key, option in options.items():
+        if option.kind == "choice":
+            found += [{key: choice} for choice in option.choices]
+        elif option.kind == "bool":
+            found += [{key: True}, {key: False}]
+        elif option.kind == "int" and option.high == "length":
+            found.append({key: LENGTH // 2})
+        elif option.kind == "float":
+            found.append({key: min(option.high, option.low + 0.8)})
+    if "block_length" in options:
+        found.append({"block_length": 4})
+    if {"threshold", "steps"} <= options.keys():
+        found.append({"threshold": None, "steps": LENGTH // 2})
+    if {"temperature", "cfg_scale", "block_length"} <= options.keys():
+        found.append({"temperature": 0.8, "cfg_scale": 1.5, "block_length": 8})
+    return found
+
+
+CASES = [pytest.param(name, given, id=f"{name}-{json.dumps(given)}") for name in NAMES for given in variants(name)]
+
+
+def request_of(name: str, given: dict, seed: int = 1, fixed: dict | None = None, prompt: str = "What? ") -> RunRequest:
+    """Return the request that these tests run."""
+    return RunRequest(name, prompt=prompt, length=LENGTH, settings=given, seed=seed, fixed=fixed or {})
+
+
+# -- the run ------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_the_same_seed_gives_identical_events(fake, name, given):
+    first = list(run(fake, request_of(name, given)))
+    second = list(run(FakeModel(), request_of(name, given)))
+    assert first[-1].reason == "done", first[-1].message
+    assert same_run(first, second)
+    assert [replay(first, n) for n in range(len(first) - 1)] == [replay(second, n) for n in range(len(second) - 1)]
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_events_survive_json_exactly(fake, name, given):
+    for event in run(fake, request_of(name, given, fixed=FIXED)):
+        assert from_json(to_json(event)) == event
+        assert from_json(json.dumps(to_json(event))) == event
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_replaying_a_run_gives_its_final_text(fake, name, given):
+    events = tuple(run(fake, request_of(name, given)))
+    final = replay(events, len(steps_of(events)))
+    answer = final[-LENGTH:]
+    assert fake.mask_id not in answer
+    cut = answer.index(fake.eos_id) if fake.eos_id in answer else LENGTH
+    assert events[-1].text == fake.decode(answer[:cut])
+    assert events[-1].totals.answer_tokens == cut
+    assert events[-1].totals.tail_tokens == LENGTH - cut
+    assert events[-1].totals.written == LENGTH
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_only_masked_positions_are_written_and_never_with_the_mask(fake, name, given):
+    events = tuple(run(fake, request_of(name, given, fixed=FIXED)))
+    start = events[0]
+    before = replay(events, 0)
+    assert before[: start.prompt_length] == fake.encode("What? ")
+    for number, step in enumerate(steps_of(events), 1):
+        places = [position for position, _, _ in step.writes]
+        assert places == sorted(set(places)), "each position once, in order"
+        assert all(before[position] == fake.mask_id for position in places)
+        assert all(token != fake.mask_id and 0.0 <= probability <= 1.0 for _, token, probability in step.writes)
+        assert step.index == number
+        before = replay(events, number)
+    for at, token in FIXED.items():
+        assert before[start.prompt_length + at] == token
+    assert before[: start.prompt_length] == fake.encode("What? ")
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_masks_only_go_away(fake, name, given):
+    events = tuple(run(fake, request_of(name, given)))
+    masked = [{at for at, token in enumerate(replay(events, n)) if token == fake.mask_id}
+              for n in range(len(events) - 1)]
+    assert all(later < earlier for earlier, later in zip(masked, masked[1:]))
+    assert not masked[-1]
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_scores_and_candidates_belong_to_the_positions_masked_when_the_pass_ran(fake, name, given):
+    events = tuple(run(fake, request_of(name, given, fixed=FIXED)))
+    for number, step in enumerate(steps_of(events), 1):
+        before = replay(events, number - 1)
+        masked = tuple(at for at, token in enumerate(before) if token == fake.mask_id)
+        assert step.masked == step.candidates.positions == masked
+        assert all(len(values) == len(masked) for values in step.scores.values())
+        for ids, probabilities in zip(step.candidates.ids, step.candidates.probabilities, strict=True):
+            assert len(set(ids)) == len(ids) == len(probabilities) == 8
+            assert list(probabilities) == sorted(probabilities, reverse=True)
+            assert sum(probabilities) <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_every_token_shown_has_a_text(fake, name, given):
+    texts: dict[int, str] = {}
+    for event in run(fake, request_of(name, given)):
+        if event.kind == "start":
+            texts |= event.texts
+            assert set(event.canvas) | {fake.mask_id} <= texts.keys()
+        if event.kind == "step":
+            texts |= event.texts
+            shown = {token for _, token, _ in event.writes} | {t for row in event.candidates.ids for t in row}
+            assert shown <= texts.keys()
+    assert all(texts[token] == fake.token(token) for token in texts)
+
+
+@pytest.mark.parametrize(("name", "given"), CASES)
+def test_passes_and_rows_count_the_work_done(fake, name, given):
+    events = tuple(run(fake, request_of(name, given)))
+    sequences = sum(len(canvases) for canvases in fake.seen)
+    totals = events[-1].totals
+    assert totals.passes == fake.passes == steps_of(events)[-1].passes
+    assert totals.rows == sequences * len(replay(events, 0)) == steps_of(events)[-1].rows
+    assert totals.steps == len(steps_of(events))
+    assert totals.tokens_per_pass == pytest.approx(LENGTH / totals.passes)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_step_says_why(fake, name):
+    for step in steps_of(run(fake, request_of(name, {}))):
+        assert step.notes["why"].endswith(".")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_the_budget_holds(fake, name):
+    limits = Limits(passes=BUDGET)
+    events = list(run(fake, request_of(name, {"temperature": 1.0}), limits=limits))
+    assert fake.passes <= BUDGET
+    if events[-1].reason == "budget":
+        assert fake.passes == BUDGET and str(BUDGET) in events[-1].message
+    assert name not in ("llada", "left_to_right", "random_order") or events[-1].reason == "budget"
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_out_of_time_ends_with_what_it_has(fake, name):
+    events = list(run(fake, request_of(name, {}), limits=Limits(seconds=0)))
+    assert [event.kind for event in events] == ["start", "end"]
+    assert events[-1].reason == "budget" and fake.passes == 0
+
+
+@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("seen", (1, 2, 4))
+def test_closing_the_iterator_stops_within_one_further_pass(fake, name, seen):
+    events = run(fake, request_of(name, {}))
+    for _ in range(seen):
+        next(events)
+    before = fake.passes
+    events.close()
+    assert fake.passes <= before + 1
+    with pytest.raises(StopIteration):
+        next(events)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_run_whose_answer_is_all_fixed_needs_no_pass(fake, name):
+    fixed = {at: 65 for at in range(LENGTH)}
+    events = list(run(fake, request_of(name, {}, fixed=fixed)))
+    assert [event.kind for event in events] == ["start", "end"]
+    assert fake.passes == 0 and events[-1].text == "A" * LENGTH
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_one_position_after_an_empty_prompt_is_a_run(fake, name):
+    events = list(run(fake, RunRequest(name, prompt_ids=(), length=1)))
+    assert events[-1].reason == "done" and len(replay(events, 1)) == 1
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_failing_model_ends_the_run_with_an_error_and_keeps_what_was_written(fake, name):
+    whole = fake.forward
+
+    def breaks(*arguments, **named):
+        if fake.passes == 2:
+            raise RuntimeError("out of memory at 0x7f secret detail")
+        return whole(*arguments, **named)
+
+    fake.forward = breaks
+    events = list(run(fake, request_of(name, {})))
+    assert events[-1].reason == "error" and len(steps_of(events)) == 2
+    assert "secret" not in events[-1].message
+    assert events[-1].totals.written == sum(len(step.writes) for step in steps_of(events))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_scores_that_are_no_numbers_end_the_run_with_a_remedy(fake, name):
+    plain = fake.logits
+    fake.logits = lambda *arguments: plain(*arguments) * torch.nan
+    events = list(run(fake, request_of(name, {})))
+    assert events[-1].reason == "error" and "not finite" in events[-1].message
+
+
+# -- reproducible anywhere ----------------------------------------------------------------------
+
+
+def requests_for_all() -> list[RunRequest]:
+    """Return one request per decoder and way of drawing, on prompts of two lengths."""
+    found = []
+    for number, name in enumerate(NAMES):
+        ids = tuple(range(20, 26 + number % 2))
+        for given in ({}, {"temperature": 0.9}, *([{"cfg_scale": 1.0}] if "cfg_scale" in options_of(name) else ())):
+            found.append(RunRequest(name, prompt_ids=ids, length=LENGTH, settings=given, seed=7))
+    return found
+
+
+ELSEWHERE = """
+import sys, torch
+from backend import load_model, run
+from backend.events import to_lines
+from tests.contract.test_decoders import requests_for_all
+torch.set_num_threads(2)
+model = load_model(sys.argv[1])
+for request in requests_for_all():
+    print("\\n".join(to_lines(run(model, request))))
+"""
+
+
+def test_the_same_request_gives_the_same_run_in_another_process(mha):
+    root = Path(__file__).resolve().parents[2]
+    done = subprocess.run([sys.executable, "-c", ELSEWHERE, str(GOLDEN / "llada_mha")], cwd=root,
+                          capture_output=True, text=True, check=True, timeout=240)
+    there = [from_json(line) for line in done.stdout.splitlines()]
+    here = [event for request in requests_for_all() for event in run(mha, request)]
+    assert same_run(here, there)
+
+
+def test_the_same_request_gives_the_same_run_on_one_and_on_two_threads(tiny):
+    before = torch.get_num_threads()
+    runs = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            runs.append([event for name in NAMES for given in ({}, {"temperature": 0.9})
+                         for event in run(tiny, RunRequest(name, length=LENGTH, settings=given, seed=3))])
+    finally:
+        torch.set_num_threads(before)
+    assert same_run(*runs)
+
+
+def test_runs_that_share_passes_equal_runs_on_their_own(mha):
+    requests = requests_for_all()
+    shared: dict[int, list] = {number: [] for number in range(len(requests))}
+    for number, event in run_many(mha, requests):
+        shared[number].append(event)
+    for number, request in enumerate(requests):
+        assert same_run(shared[number], list(run(mha, request))), request
+
+
+def test_runs_of_one_length_share_their_forward_passes(fake):
+    requests = [request_of("llada", {}, seed=seed) for seed in range(3)]
+    list(run_many(fake, requests))
+    assert fake.passes == LENGTH
+    assert {len(canvases) for canvases in fake.seen} == {3}
+
+
+# -- the declaration ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_decoder_says_what_it_is_and_where_it_comes_from(name):
+    decoder = find_decoder(name)
+    assert decoder.title and decoder.source and decoder.summary.endswith(".")
+    assert decoder.mark in ("sourced", "reconstructed")
+    assert decoder.needs
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_setting_has_help_a_range_and_a_default_within_it(name):
+    decoder = find_decoder(name)
+    for key, option in options_of(name).items():
+        assert option.help.endswith(".") and option.title, key
+        assert option.kind in ("int", "float", "choice", "bool"), key
+        if option.kind == "choice":
+            assert option.choices, key
+        elif option.kind != "bool":
+            assert option.low is not None and option.high is not None, key
+    assert decoder.Settings()
+
+
+def numbers() -> list:
+    """Return every numeric option as (decoder, setting)."""
+    return [(name, key) for name in NAMES for key, option in options_of(name).items()
+            if option.kind in ("int", "float")]
+
+
+def attempt(name: str, key: str, value: object):
+    """Run one step with a setting and return the problems, none when it is accepted."""
+    settings = {key: value}
+    if key == "steps" and "block_length" in options_of(name):
+        settings["block_length"] = LENGTH
+    try:
+        next(run(FakeModel(), request_of(name, settings)))
+    except RequestError as error:
+        return error.problems
+    return ()
+
+
+@pytest.mark.parametrize(("name", "key"), numbers())
+def test_a_setting_takes_its_limits_and_nothing_beyond(name, key):
+    option = options_of(name)[key]
+    high = LENGTH if option.high == "length" else option.high
+    beyond = 1 if option.kind == "int" else 0.001
+    assert attempt(name, key, option.low) == ()
+    assert attempt(name, key, high) == ()
+    for value in (option.low - beyond, high + beyond):
+        (problem,) = attempt(name, key, value)
+        assert problem.field == f"settings.{key}"
+        assert repr(value) in problem.message
+        assert f"{option.low} to {high}" in problem.message
+
+
+@pytest.mark.parametrize(("name", "key"), numbers())
+@pytest.mark.parametrize("value", ("three", True, float("nan"), float("inf"), [1], {}))
+def test_a_setting_of_the_wrong_type_is_refused(name, key, value):
+    (problem,) = attempt(name, key, value)
+    assert problem.field == f"settings.{key}" and repr(value) in problem.message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_half_a_step_is_not_a_whole_number(name):
+    for key, option in options_of(name).items():
+        if option.kind == "int":
+            (problem,) = attempt(name, key, 1.5)
+            assert "whole number" in problem.message
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_choice_that_does_not_exist_lists_the_ones_that_do(name):
+    for key, option in options_of(name).items():
+        if option.kind == "choice":
+            (problem,) = attempt(name, key, "sideways")
+            assert all(choice in problem.message for choice in option.choices)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_unknown_setting_lists_the_names_that_exist(name):
+    (problem,) = attempt(name, "warmth", 1)
+    assert problem.field == "settings.warmth"
+    assert all(key in problem.message for key in options_of(name))
+
+
+def test_an_unknown_decoder_lists_the_names_that_exist(fake):
+    with pytest.raises(RequestError) as caught:
+        run(fake, RunRequest("crystal_ball", prompt="?"))
+    assert all(name in str(caught.value) for name in NAMES)
+
+
+def test_names_in_the_catalogue_are_unique():
+    assert len(set(NAMES)) == len(NAMES)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_decoder_works_on_every_embedded_model(name, embedded):
+    for model in embedded:
+        events = list(run(model, RunRequest(name, length=8)))
+        assert events[-1].reason == "done", events[-1].message
+
+
+def test_the_golden_runs_equal_runs_written_as_json_lines(mha):
+    events = list(run(mha, requests_for_all()[0]))
+    assert [from_json(line) for line in to_lines(events)] == events
+    assert load_model(GOLDEN / "llada_mha").weights_hash == events[0].model.weights_hash
