@@ -20,7 +20,7 @@ class Progress:
     """How far a run has come."""
 
     step: int = 0  # finished steps
-    minutes: float = 0.0  # time spent in training
+    minutes: float = 0.0  # processor time spent in training
     examples: Mapping[str, int] | None = None  # seen per task
     tokens: int = 0
 

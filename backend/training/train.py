@@ -90,7 +90,7 @@ class Training:
 
     def _step(self, losses: dict[str, list[float]]) -> float:
         """Make one step, add its losses per task to ``losses`` and return their mean."""
-        started, step = time.monotonic(), self.progress.step
+        started, step = time.process_time(), self.progress.step
         generator = torch.Generator().manual_seed(self._recipe.seed * 1_000_003 + step)
         batch = masked_batch(self._corpus.blocks(step), self._recipe.mask_prompt, generator)
         rows = row_losses(self._forward, batch)
@@ -101,7 +101,7 @@ class Training:
             losses.setdefault(task, []).append(value)
         self.progress = Progress(
             step=step + 1,
-            minutes=self.progress.minutes + (time.monotonic() - started) / 60,
+            minutes=self.progress.minutes + (time.process_time() - started) / 60,
             examples=dict(Counter(self.progress.examples) + Counter(batch.tasks)),
             tokens=self.progress.tokens + len(batch.ids),
         )
@@ -117,9 +117,9 @@ class Training:
         save_checkpoint(self._folder / CHECKPOINT, self.model, self._optimiser.state(), self.progress)
 
     def _check(self) -> None:
-        started = time.monotonic()
+        started = time.process_time()
         accuracy = quick_check(self.model, self._tokenizer, self._tasks, self._pace.check_prompts)
-        minutes = self.progress.minutes + (time.monotonic() - started) / 60
+        minutes = self.progress.minutes + (time.process_time() - started) / 60
         self.progress = replace(self.progress, minutes=minutes)
         self._log("check", accuracy=accuracy)
 
