@@ -48,7 +48,9 @@ class Training:
         self._corpus = Corpus(
             tasks, recipe.weights, self._tokenizer, recipe.tokens_per_step, recipe.extra_eos, recipe.seed, recipe.offered
         )
-        self.model = build_model(recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed)
+        self.model = build_model(
+            recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed, recipe.copying
+        )
         self._optimiser = Optimiser(dict(self.model.named_parameters()), recipe.muon_rate, recipe.adam_rate)
         self._forward = FlatForward(self.model, recipe.tokens_per_step, pace.fast, mixed=pace.fast)
         self.progress = Progress(examples={})
