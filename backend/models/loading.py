@@ -66,7 +66,7 @@ def load_model(
 def _located(source: str | Path, revision: str | None) -> tuple[Path, str, str | None]:
     card = find_model(str(source))
     if card is not None:
-        if not (card.folder / "config.json").is_file():
+        if not card.trained:
             raise ModelError(f"The embedded model {card.name} has no weights in {card.folder}.",
                              f"Train it with: python -m backend.training train --model {card.name}")
         return card.folder, card.name, card.example_prompt
