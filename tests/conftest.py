@@ -109,8 +109,14 @@ def gqa():
 
 @pytest.fixture(scope="session")
 def golden_models(mha, gqa) -> dict[str, object]:
-    """Both golden checkpoints by name."""
-    return {"llada_mha": mha, "llada_gqa": gqa}
+    """Every golden checkpoint by name."""
+    return {
+        "llada_mha": mha,
+        "llada_gqa": gqa,
+        "dream_gqa": load_model(GOLDEN / "dream_gqa"),
+        "a2d_qwen3": load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
+        "llada2_moe": load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
+    }
 
 
 @pytest.fixture(scope="session")

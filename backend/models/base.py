@@ -17,29 +17,34 @@ from backend.shapes import Bool, Float, Int
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of every layer for every canvas position, and when each row was computed.
+    """Keys and values of every layer for the first n canvas positions: those computed so far.
 
-    ``keys`` and ``values``: per layer [B, H_kv, L, D_head], keys after rotary embedding (a
-    position's rotation never changes on a fixed canvas). Immutable: a pass returns a new cache.
+    ``keys`` and ``values``: per layer [B, H_kv, n, D_head], keys after rotary embedding (a
+    position's rotation never changes). Immutable: a pass returns a new cache.
     """
 
-    keys: tuple[Float["B H L D"], ...]
-    values: tuple[Float["B H L D"], ...]
+    keys: tuple[Float["B H n D"], ...]
+    values: tuple[Float["B H n D"], ...]
+
+    @property
+    def length(self) -> int:
+        """The number of positions held."""
+        return self.keys[0].shape[2]
 
 
 @dataclass(frozen=True)
 class ModelOutput:
     """What one forward pass gave.
 
-    ``logits``: [B, R, V] for all computed rows, or [R, V] in row-major order where ``project``
-    chose them. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
-    ``attentions``: N tensors [B, H, R, L], after softmax.
+    ``logits``: [B, R, V] for all computed rows, or [P, V] in row-major order for the positions that
+    ``project`` chose. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
+    ``attentions``: N tensors [B, H, R, n], after softmax, over the n columns held after the pass.
     """
 
     logits: Float["... V"]
     cache: Cache | None = None
     hidden_states: tuple[Float["B R D"], ...] = ()
-    attentions: tuple[Float["B H R L"], ...] = ()
+    attentions: tuple[Float["B H R n"], ...] = ()
 
 
 class Model(Protocol):
@@ -96,11 +101,18 @@ class Model(Protocol):
         hidden_states: bool = False,
         attentions: bool = False,
     ) -> ModelOutput:
-        """Run one pass over a batch of canvases of one length.
+        """Run one pass over a batch of canvases of one length L.
 
-        ``compute``: the positions whose rows are computed, the same for the whole batch; the
-        others are read from ``cache``. None computes all. ``project``: the rows whose logits are
-        wanted (they must be computed); None projects every computed row.
+        ``compute``: the positions whose rows are computed, the same for the whole batch, in rising
+        order; None computes all. The columns that exist in a pass are the n that ``cache`` holds and
+        the computed ones; what is neither is not there for attention. So ``compute`` is free among
+        the first n and then goes on without a gap: on a canvas of fixed length a full pass fills the
+        cache and later passes refresh rows of it; a causal run starts with its prompt and adds the
+        rows that it has decided, while the canvas may grow from pass to pass.
+
+        ``project``: the positions whose prediction is wanted; None for those computed. Where the
+        family predicts from the row before, that row must be computed, the position itself need
+        not: ``compute=[p - 1], project={p}`` is one step of causal decoding.
+
+        Raises ``ModelError`` when a row is needed that is neither computed nor cached.
         """
-
-

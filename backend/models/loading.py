@@ -1,49 +1,28 @@
 """The only way weights enter: safetensors, strict key match, no code from the folder.
 
-The family is read from config.json as plain JSON. A folder is recognised by ``model_type``; its
-tensors are renamed onto modules of the transformers library and must match them exactly.
+The family is read from config.json as plain JSON (``families``); its tensors are renamed onto
+modules of the transformers library and must match them exactly (``weights``).
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from backend.errors import ModelError
-from backend.models import llada, llama
 from backend.models.base import Model
 from backend.models.catalogue import MODELS, find_model
-from backend.models.llama import LlamaNetwork
+from backend.models.families import recognised
+from backend.models.family import Family, Raw
 from backend.models.loaded import LoadedModel, SpecialIds
+from backend.models.network import Network
 from backend.models.tokens import PlainIds, Tokens
-
-
-@dataclass(frozen=True)
-class Family:
-    """How one kind of folder becomes a network."""
-
-    name: str
-    module: ModuleType
-    causal: Callable[[dict[str, Any]], bool]
-
-
-FAMILIES = {
-    "llama": Family("llama", llama, llama.is_causal),
-    "llada": Family("llada", llada, lambda raw: False),
-}
-"""``model_type`` of config.json -> family."""
-
-SHOWN_KEYS = 3
-"""How many missing or unexpected tensors a message names."""
+from backend.models.weights import AGAIN, fill, weight_files
 
 
 def load_model(
@@ -66,11 +45,11 @@ def load_model(
     """
     folder, name, example = _located(source, revision)
     raw = _config(folder)
-    family = _family(raw)
+    family = recognised(raw)
     target, number_type = _placement(device, dtype)
-    network = LlamaNetwork.empty(_stock_config(family, raw), family.causal(raw))
-    files = _weight_files(folder)
-    _fill(network, family.module.rename(_tensors(files), raw), target, number_type)
+    network = _network(family, raw)
+    files = weight_files(folder)
+    fill(network.module, files, family, raw, lambda name: target, number_type)
     tokens = Tokens.read(folder / "tokenizer.json") if (folder / "tokenizer.json").is_file() else PlainIds()
     special = SpecialIds(
         mask=_special(mask_id, tokens, ("[MASK]", "<|mdm_mask|>", "<|mask|>", "<mask>"), raw, "mask_token_id"),
@@ -120,28 +99,19 @@ def _config(folder: Path) -> dict[str, Any]:
     except FileNotFoundError as error:
         raise ModelError(f"{folder} has no config.json.", "Give the folder that holds config.json and *.safetensors.") from error
     except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({error}).", "Copy the file again from the model's source.") from error
+        raise ModelError(f"{path} cannot be read as JSON ({error}).", AGAIN) from error
     if not isinstance(raw, dict):
-        raise ModelError(f"{path} holds no JSON object.", "Copy the file again from the model's source.")
+        raise ModelError(f"{path} holds no JSON object.", AGAIN)
     return raw
 
 
-def _family(raw: dict[str, Any]) -> Family:
-    kind = str(raw.get("model_type", "")).lower()
-    if kind not in FAMILIES:
-        raise ModelError(f"config.json names the model type {kind!r}; the families read here are {', '.join(FAMILIES)}.",
-                         "Use a model of one of these families.")
-    return FAMILIES[kind]
-
-
-def _stock_config(family: Family, raw: dict[str, Any]) -> Any:
+def _network(family: Family, raw: Raw) -> Network:
     try:
-        return family.module.config_of(raw)
+        return family.build(raw)
     except KeyError as error:
-        raise ModelError(f"config.json lacks the key {error}.", "Copy the file again from the model's source.") from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"config.json has a value that fits no {family.name} model ({error}).",
-                         "Copy the file again from the model's source.") from error
+        raise ModelError(f"config.json lacks the key {error}.", AGAIN) from error
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ModelError(f"config.json has a value that fits no {family.title} model ({error}).", AGAIN) from error
 
 
 def _placement(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
@@ -159,72 +129,6 @@ def _placement(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
     if dtype not in kinds:
         raise ModelError(f"{dtype!r} is not a number type.", f"Give auto or one of {', '.join(kinds)}.")
     return target, kinds[dtype]
-
-
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that hold the weights: one, the shards of an index, or whatever is there."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return (single,)
-    if index.is_file():
-        return _shards(folder, index)
-    files = tuple(sorted(folder.glob("*.safetensors")))
-    if not files:
-        raise ModelError(f"{folder} has no *.safetensors file.", "Only safetensors are read; convert the checkpoint first.")
-    return files
-
-
-def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is no index of shards ({error}).", "Copy the file again from the model's source.") from error
-    files = tuple(folder / Path(name).name for name in names)
-    absent = [path.name for path in files if not path.is_file()]
-    if absent:
-        raise ModelError(f"{folder} lacks {_listed('shards', absent)}.", "Copy the missing files from the model's source.")
-    return files
-
-
-def _tensors(files: Iterable[Path]) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
-    for path in files:
-        try:
-            tensors |= load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} cannot be read as safetensors ({error}).",
-                             "Copy the file again from the model's source.") from error
-    return tensors
-
-
-def _fill(
-    network: LlamaNetwork, tensors: dict[str, torch.Tensor], device: torch.device, dtype: torch.dtype
-) -> None:
-    """Assign the tensors to the network's modules, every one and no other."""
-    wanted = network.stock.state_dict()
-    missing = [name for name in wanted if name not in tensors]
-    unexpected = [name for name in tensors if name not in wanted]
-    if missing or unexpected:
-        raise ModelError(
-            "The tensors do not match config.json: " + "; ".join(filter(None, (
-                _listed("missing", missing), _listed("unexpected", unexpected)))) + ".",
-            "Check that config.json and the safetensors belong to the same model.")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            raise ModelError(f"The tensor {name} has shape {list(tensor.shape)}; config.json asks for {list(wanted[name].shape)}.",
-                             "Check that config.json and the safetensors belong to the same model.")
-    placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
-    network.stock.load_state_dict(placed, strict=True, assign=True)
-    network.stock.tie_weights()
-    network.stock.requires_grad_(False)
-    network.stock.model.rotary_emb.to(device)
-
-
-def _listed(word: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
-    return f"{len(names)} {word} ({', '.join(names[:SHOWN_KEYS])}{more})"
 
 
 def _special(

@@ -1,0 +1,54 @@
+"""What a network is below ``Model``: rows in, rows out, without text and without special ids."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import torch
+
+from backend.models.base import Cache, ModelOutput
+from backend.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What one pass is to do, in tensors of the model's device.
+
+    ``positions``: the rows that are computed, None for all. ``width``: the columns that exist, that
+    is the positions computed so far. ``mask``: which of them each row may see, None for all.
+    """
+
+    positions: Int["R"] | None
+    width: int
+    mask: Bool["B 1 R L"] | None
+    cache: Cache | None
+    keep_cache: bool
+    hidden_states: bool
+    attentions: bool
+
+
+class Network(Protocol):
+    """The modules of one family, and how a pass runs over them."""
+
+    module: torch.nn.Module
+    """The weights, under the names that the loader matches strictly."""
+    kind: str
+    shifted: bool
+    """Whether row i predicts position i + 1, so that a prediction is read from the row before."""
+    padding_is_blind: bool
+    """Whether padded rows see nothing, as in Dream; elsewhere they see the real columns."""
+    capabilities: frozenset[str]
+    vocab_size: int
+    max_length: int
+    n_layers: int
+    n_heads: int
+
+    def embed(self, ids: Int["B R"]) -> Float["B R D"]:
+        """Return the input embeddings of ``ids``."""
+
+    def forward(self, embeds: Float["B R D"], asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
+        """Return the rows that ``project`` reads, and the by-products asked for (logits empty)."""
+
+    def project(self, rows: Float["... D"]) -> Float["... V"]:
+        """Return the logits of rows that ``forward`` returned."""
