@@ -17,7 +17,7 @@ from backend.models.base import Model, ModelOutput
 from backend.noise import Noise
 from backend.passes import Pass, forward_together
 from backend.requests import Plan, prepare
-from backend.world import Decoding, Limits, Spent, World, choosing
+from backend.world import Decoding, Limits, Spent, World
 
 log = logging.getLogger(__name__)
 
@@ -159,4 +159,4 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
 def _decode(decoder: Decoder, world: World) -> Decoding:
     """Return the decoder's own loop, or the one loop of all that only choose."""
     own = getattr(decoder, "decode", None)
-    return choosing(decoder, world) if own is None else own(world)
+    return world.choosing(decoder) if own is None else own(world)

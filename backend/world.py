@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from backend.decoders.base import Choice, Layout, View
+from backend.decoders.base import Choice, Decoder, Layout, View
 from backend.errors import AppError
 from backend.events import Branch, Event, Start, Step, Write
 from backend.models.base import Model, ModelOutput
@@ -106,6 +106,11 @@ class World:
         return self._model.capabilities
 
     @property
+    def shifted(self) -> bool:
+        """Whether the prediction for a position is read from the row before it."""
+        return getattr(self._model, "shifted", False)
+
+    @property
     def next_step(self) -> int:
         """The number of the step that comes next, from 1."""
         return self._tape.next_step
@@ -119,6 +124,10 @@ class World:
     def rows(self) -> int:
         """Sequences x positions computed so far."""
         return self._tape.rows
+
+    def masked_in(self, block: tuple[int, int]) -> tuple[int, ...]:
+        """Return the masked positions inside ``block``."""
+        return tuple(at for at in self.masked if block[0] <= at < block[1])
 
     # -- passes ----------------------------------------------------------------------------------
 
@@ -153,6 +162,22 @@ class World:
             wanted = wanted.repeat(2, 1)
         output = yield from self.forward(canvas, wanted, **choices)
         return self.look(guided(output.logits, guidance), positions), output
+
+    def whole(self, positions: Sequence[int]) -> tuple[Int["B L"], Bool["B L"]]:
+        """Return the canvas as a batch of one, and which of its rows are wanted."""
+        canvas = torch.tensor([self._tape.canvas])
+        wanted = torch.zeros_like(canvas, dtype=torch.bool)
+        wanted[0, list(positions)] = True
+        return canvas, wanted
+
+    def choosing(self, decoder: Decoder) -> Decoding:
+        """Decode by asking ``decoder.choose`` after every pass over the whole canvas."""
+        state, guidance = None, decoder.guidance(self.settings)
+        while self.masked:
+            view, _ = yield from self.predict(guidance=guidance)
+            choice = decoder.choose(view, self.settings, state)
+            state = choice.state
+            yield self.step(choice)
 
     # -- what they say ---------------------------------------------------------------------------
 
@@ -209,13 +234,3 @@ def guided(logits: Float["R V"], scale: float) -> Float["M V"]:
         return logits
     conditional, unconditional = logits.float().chunk(2)
     return unconditional + (scale + 1) * (conditional - unconditional)
-
-
-def choosing(decoder: Any, world: World) -> Decoding:
-    """Decode by asking ``decoder.choose`` after every pass over the whole canvas."""
-    state, guidance = None, decoder.guidance(world.settings)
-    while world.masked:
-        view, _ = yield from world.predict(guidance=guidance)
-        choice = decoder.choose(view, world.settings, state)
-        state = choice.state
-        yield world.step(choice)

@@ -89,7 +89,7 @@ class View:
         At 0 the arg-max; otherwise an exact draw by the Gumbel-max rule, in float64, with noise
         keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form).
         """
-        if temperature == 0:
+        if temperature == 0 or not self.positions:
             return self.tokens, self.probs
         from backend import sampling  # needs torch, which a catalogue must not wait for
 
