@@ -37,10 +37,10 @@ class KeyedNoise:
 
 
 def gumbel(
-    noise: Noise, step: int, positions: Sequence[int], vocab_size: int
+    noise: Noise, step: int, positions: Sequence[int], vocab_size: int, stream: int = TOKENS
 ) -> np.ndarray:
     """Return standard Gumbel noise [M, V] for the choice of a token at each position."""
-    rows = [noise.uniform(TOKENS, step, position, vocab_size) for position in positions]
+    rows = [noise.uniform(stream, step, position, vocab_size) for position in positions]
     return -np.log(-np.log(np.stack(rows)))
 
 

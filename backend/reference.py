@@ -30,6 +30,8 @@ def default_text(item: Any) -> str:
 def range_text(item: Any) -> str:
     """Return a setting's range in words."""
     option = item.metadata["option"]
+    if option.kind == "bool":
+        return "true or false"
     if option.choices:
         return " or ".join(option.choices)
     high = option.high if isinstance(option.high, str) else f"{option.high:g}"

@@ -89,7 +89,7 @@ class View:
         At 0 the arg-max; otherwise an exact draw by the Gumbel-max rule, in float64, with noise
         keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form).
         """
-        if temperature == 0:
+        if temperature == 0 or not self.positions:
             return self.tokens, self.probs
         from backend import sampling  # needs torch, which a catalogue must not wait for
 
@@ -105,6 +105,10 @@ class Choice:
     why: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     state: Any = None
+    drafts: tuple[Write, ...] = ()
+    rejects: tuple[int, ...] = ()
+    scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Per-position values of the decoder's own, aligned with the view's positions."""
 
 
 class Decoder(Protocol):
@@ -128,8 +132,15 @@ class Decoder(Protocol):
     def guidance(self, settings: Any) -> float:
         """Return the classifier-free guidance scale; 0 asks for no second sequence."""
 
+    def extent(self, settings: Any, layout: Layout) -> int:
+        """Return the response positions of the real canvas, at least ``layout.length``."""
+
     def choose(self, view: View, settings: Any, state: Any) -> Choice:
-        """Return what this pass changes; ``state`` is the last choice's, None at the start."""
+        """Return what this pass changes; ``state`` is the last choice's, None at the start.
+
+        A decoder that needs more than one pass over the canvas per step has ``decode(world)``
+        instead: a generator that asks for passes and yields events (see ``backend.world``).
+        """
 
 
 class BaseDecoder:
@@ -158,6 +169,10 @@ class BaseDecoder:
         size = getattr(settings, "block_length", None) or layout.length
         starts = range(layout.prompt_length, layout.end, max(size, 1))
         return tuple((start, min(start + size, layout.end)) for start in starts)
+
+    def extent(self, settings: Any, layout: Layout) -> int:
+        """Return the length that was asked for."""
+        return layout.length
 
     def guidance(self, settings: Any) -> float:
         """Return the ``cfg_scale`` setting, or 0 where there is none."""

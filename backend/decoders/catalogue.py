@@ -3,16 +3,26 @@
 from __future__ import annotations
 
 from backend.decoders.base import Decoder
+from backend.decoders.block_diffusion import BlockDiffusion
+from backend.decoders.dream import Dream
 from backend.decoders.entropy_bound import EntropyBound
 from backend.decoders.fast_dllm import FastDllm
+from backend.decoders.klass import Klass
 from backend.decoders.left_to_right import LeftToRight
 from backend.decoders.llada import Llada
+from backend.decoders.llada2 import Llada2
+from backend.decoders.mdlm import Mdlm
 from backend.decoders.random_order import RandomOrder
 
 DECODERS: tuple[Decoder, ...] = (
     Llada(),
+    Dream(),
+    Mdlm(),
     FastDllm(),
+    BlockDiffusion(),
+    Llada2(),
     EntropyBound(),
+    Klass(),
     LeftToRight(),
     RandomOrder(),
 )

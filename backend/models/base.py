@@ -61,6 +61,8 @@ class Model(Protocol):
     max_length: int
     n_layers: int
     n_heads: int
+    shifted: bool
+    """The prediction for a position is read from the row before it (Dream, causal models)."""
     device: torch.device
     dtype: torch.dtype
     weights_hash: str

@@ -48,6 +48,7 @@ class LoadedModel:
         self.example_prompt = example_prompt
         self.vocab_size, self.max_length = network.vocab_size, network.max_length
         self.n_layers, self.n_heads = network.n_layers, network.n_heads
+        self.shifted = network.shifted
         first = next(network.module.parameters())
         self.device, self.dtype = first.device, first.dtype
 
