@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.errors import ModelError
-from backend.models import llada, llada2, llada_moe, llama, qwen
+from backend.models import bert, causal, llada, llada2, llada_moe, llama, qwen
 from backend.models.family import Family, Raw
 
 FAMILIES: tuple[Family, ...] = (
@@ -14,9 +14,13 @@ FAMILIES: tuple[Family, ...] = (
     qwen.A2D_QWEN3,
     qwen.A2D_QWEN2,
     llama.A2D,
+    bert.BERT,
+    bert.ROBERTA,
+    bert.MODERNBERT,
     llama.FAMILY,
     qwen.QWEN2,
     qwen.QWEN3,
+    *causal.FAMILIES,
 )
 
 

@@ -40,7 +40,7 @@ class LoadedModel:
         weights_hash: str,
         example_prompt: str | None,
     ) -> None:
-        self._network = network
+        self.network = network
         self._tokens = tokens
         self.name, self.family, self.weights_hash = name, family, weights_hash
         self.kind, self.capabilities = network.kind, network.capabilities
@@ -66,7 +66,7 @@ class LoadedModel:
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Yield the weights."""
-        return self._network.module.parameters()
+        return self.network.module.parameters()
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
@@ -76,6 +76,10 @@ class LoadedModel:
             self.name, self.family, self.kind, self.weights_hash, str(self.dtype).removeprefix("torch."),
             str(self.device), self.vocab_size, self.mask_id, self.eos_id, versions,
         )
+
+    def embed(self, ids: Int["B L"]) -> Float["B L D"]:
+        """Return the input embeddings of ``ids``, as ``inputs_embeds`` takes them."""
+        return self.network.embed(ids.to(self.device))
 
     def logits(
         self,
@@ -112,18 +116,18 @@ class LoadedModel:
         given = given.to(self.device)
         if rows.computed is not None:
             given = given.index_select(1, rows.computed.to(self.device))
-        embeds = self._network.embed(given) if inputs_embeds is None else given.to(self.dtype)
         asked = Asked(
+            given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
-            _allowed(attention_mask, rows, self._network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
+            _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
         )
-        states, output = self._network.forward(embeds, asked)
-        wanted = rows.read_by(project, self._network.shifted)
+        states, output = self.network.forward(asked)
+        wanted = rows.read_by(project, self.network.shifted)
         if wanted is not None:
             wanted = tuple(index.to(states.device) for index in wanted)
             states = states[:, wanted[0]] if project is None else states[wanted]
         return ModelOutput(
-            self._network.project(states), output.cache, output.hidden_states, output.attentions
+            self.network.project(states), output.cache, output.hidden_states, output.attentions
         )
 
 

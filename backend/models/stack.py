@@ -55,9 +55,10 @@ class Stack:
         """Return the logits of rows that have passed the final norm."""
         return self.module.lm_head(rows)
 
-    def forward(self, embeds: Float["B R D"], asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
+    def forward(self, asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
         """Return the rows after the final norm, and the by-products asked for (logits empty)."""
         stack = self.module.model
+        embeds = self.embed(asked.ids) if asked.embeds is None else asked.embeds
         rows = asked.positions
         if rows is None:
             rows = torch.arange(asked.width, device=embeds.device)

@@ -2,7 +2,7 @@
 
 In training all blocks of a batch lie behind each other in one flat row of tokens, filled up to a
 fixed number. Everything but attention runs on that row with static shapes, so it is compiled once
-for all layers; attention runs block by block, on dense tensors and without a mask.
+for all layers; attention runs block by block, on dense tensors and without a padding mask.
 """
 
 from __future__ import annotations
