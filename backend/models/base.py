@@ -79,9 +79,15 @@ class Model(Protocol):
     weights_hash: str
     example_prompt: str | None
     capabilities: frozenset[str]
+    stop_ids: frozenset[int]
+    """Every id that ends an answer: end of sequence, and end of turn where there is one."""
+    has_chat_template: bool
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none."""
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""

@@ -38,6 +38,9 @@ def recognised(raw: Raw) -> Family:
     for family in FAMILIES:
         if kind in family.model_types:
             return family
+    if raw.get("auto_map"):
+        raise ModelError(f"config.json names the model type {kind!r}, which only code from its folder can open; "
+                         "such code is never run here.", "Use a model of a family that is read natively.")
     known = ", ".join(name for family in FAMILIES for name in family.model_types)
     raise ModelError(f"config.json names the model type {kind!r}; the types read here are {known}.",
                      "Use a model of one of these families.")

@@ -12,18 +12,19 @@ import torch
 from backend.errors import ModelError
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
+from backend.models.chat import ChatTemplate
 from backend.models.network import Asked, Network
+from backend.models.special import SpecialIds
 from backend.models.tokens import PlainIds, Tokens
 from backend.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
-class SpecialIds:
-    """The ids that decoding needs; None where the model has no such token."""
+class Texts:
+    """How a model reads and writes text: its tokenizer, and its chat template where it has one."""
 
-    mask: int | None
-    eos: int | None
-    pad: int | None
+    tokens: Tokens | PlainIds
+    chat: ChatTemplate | None = None
 
 
 class LoadedModel:
@@ -32,7 +33,7 @@ class LoadedModel:
     def __init__(
         self,
         network: Network,
-        tokens: Tokens | PlainIds,
+        texts: Texts,
         special: SpecialIds,
         *,
         name: str,
@@ -41,10 +42,11 @@ class LoadedModel:
         example_prompt: str | None,
     ) -> None:
         self.network = network
-        self._tokens = tokens
+        self._tokens, self._chat = texts.tokens, texts.chat
         self.name, self.family, self.weights_hash = name, family, weights_hash
         self.kind, self.capabilities = network.kind, network.capabilities
         self.mask_id, self.eos_id, self.pad_id = special.mask, special.eos, special.pad
+        self.stop_ids = special.stop
         self.example_prompt = example_prompt
         self.vocab_size, self.max_length = network.vocab_size, network.max_length
         self.n_layers, self.n_heads = network.n_layers, network.n_heads
@@ -55,6 +57,18 @@ class LoadedModel:
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
         return self._tokens.encode(text)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was trained on turns, so that ``as_turn`` has something to apply."""
+        return self._chat is not None
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none.
+
+        Raises ``ModelError`` when the template fails.
+        """
+        return text if self._chat is None else self._chat.applied(text)
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""

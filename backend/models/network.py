@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,9 @@ class Network(Protocol):
 
     def embed(self, ids: Int["B R"]) -> Float["B R D"]:
         """Return the input embeddings of ``ids``, in the form that ``Asked.embeds`` takes."""
+
+    def placed(self, over: Mapping[str, int | str]) -> None:
+        """Take note of the device of every part, for a network that is spread; empty: all on one."""
 
     def compile(self) -> None:
         """Compile what a pass runs; the first pass of a shape then takes longer."""

@@ -7,7 +7,7 @@ of ``capabilities``: rows in the middle of a canvas are never refreshed, routes 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +49,13 @@ class Stock:
         self.n_layers = config.num_hidden_layers
         self.n_heads = config.num_attention_heads
         self._window = getattr(config, "sliding_window", None)
+
+    def placed(self, over: Mapping[str, int | str]) -> None:
+        """Let accelerate move what a module takes in to the module's device."""
+        if over:
+            from accelerate import dispatch_model  # only for several GPUs
+
+            dispatch_model(self.module, dict(over))
 
     def compile(self) -> None:
         """Compile the stock forward; the first pass of a shape then takes longer."""
