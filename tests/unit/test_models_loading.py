@@ -24,6 +24,7 @@ from backend.models import memory, weights
 from backend.models.catalogue import ASSETS
 from backend.models.families import FAMILIES, recognised
 from backend.models.placing import place_by, spread
+from benchmarks import loading
 from tests.conftest import GOLDEN
 
 SOURCE = GOLDEN / "llada_mha"
@@ -193,6 +194,12 @@ def test_weights_of_the_wanted_type_stay_views_of_the_file():
     lines = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else None
     if lines is not None:
         assert any("llada_mha/model.safetensors" in line for line in lines.splitlines())
+
+
+@pytest.mark.nightly
+def test_a_model_of_a_billion_parameters_loads_within_1_3_times_its_size(tmp_path):
+    size = loading.write_checkpoint(tmp_path, 1e9)
+    assert loading.measured(tmp_path, size, "bfloat16").peak <= 1.3 * size
 
 
 # -- several devices ----------------------------------------------------------------------------
