@@ -82,6 +82,8 @@ class Model(Protocol):
     stop_ids: frozenset[int]
     """Every id that ends an answer: end of sequence, and end of turn where there is one."""
     has_chat_template: bool
+    licence: str | None
+    """What the model card states, None where it states nothing."""
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""

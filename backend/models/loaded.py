@@ -40,6 +40,7 @@ class LoadedModel:
         family: str,
         weights_hash: str,
         example_prompt: str | None,
+        licence: str | None = None,
     ) -> None:
         self.network = network
         self._tokens, self._chat = texts.tokens, texts.chat
@@ -47,7 +48,7 @@ class LoadedModel:
         self.kind, self.capabilities = network.kind, network.capabilities
         self.mask_id, self.eos_id, self.pad_id = special.mask, special.eos, special.pad
         self.stop_ids = special.stop
-        self.example_prompt = example_prompt
+        self.example_prompt, self.licence = example_prompt, licence
         self.vocab_size, self.max_length = network.vocab_size, network.max_length
         self.n_layers, self.n_heads = network.n_layers, network.n_heads
         self.shifted = network.shifted

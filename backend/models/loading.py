@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -30,6 +31,9 @@ from backend.models.placing import BALANCED, device_of, dtype_of, place_by, spre
 from backend.models.special import special_ids
 from backend.models.tokens import read_tokens
 from backend.models.weights import AGAIN, Place, fill, weight_files
+
+CARD_HEAD = 4096
+"""Characters of a model card in which its licence is looked for."""
 
 BLOB_NAME_LENGTH = 64
 """Hexadecimal digits of a SHA-256: the name of a weight file in the hub's cache."""
@@ -78,7 +82,7 @@ def load_model(
         {"mask": mask_id, "eos": eos_id, "pad": pad_id}, raw, tokenizer_config, tokens, network.vocab_size)
     return LoadedModel(
         network, Texts(tokens, ChatTemplate.read(folder, tokenizer_config)), special,
-        name=name, family=family.name, weights_hash=digest.result(), example_prompt=example,
+        name=name, family=family.name, weights_hash=digest.result(), example_prompt=example, licence=_licence(folder),
     )
 
 
@@ -117,6 +121,17 @@ def _json(path: Path) -> dict[str, Any]:
     if not isinstance(found, dict):
         raise ModelError(f"{path} holds no JSON object.", AGAIN)
     return found
+
+
+def _licence(folder: Path) -> str | None:
+    """Return the licence that a model card states in its head, None where it states none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    with card.open(encoding="utf-8", errors="replace") as source:
+        head = source.read(CARD_HEAD)
+    found = re.match(r"---\n(?:.*\n)*?licen[cs]e:[ \t]*([\w.+-]{1,40})[ \t]*\n", head)
+    return found[1] if found else None
 
 
 def _network(family: Family, raw: Raw) -> Network:

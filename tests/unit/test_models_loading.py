@@ -20,8 +20,10 @@ from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from backend import ModelError, RequestError, RunRequest, load_model, run
+from backend.__main__ import main as command_line
 from backend.models import memory, weights
 from backend.models.catalogue import ASSETS
+from backend.describe import check
 from backend.models.families import FAMILIES, recognised
 from backend.models.placing import place_by, spread
 from benchmarks import loading
@@ -416,6 +418,24 @@ def test_no_model_type_and_no_architecture_belongs_to_two_families():
 ))
 def test_a_family_is_recognised_by_architecture_then_by_type(raw, name):
     assert recognised(raw).name == name
+
+
+def test_a_check_says_what_a_model_is_and_what_works_on_it(folder):
+    (folder / "README.md").write_text("---\ntags:\n- x\nlicense: mit\n---\n# Model\n")
+    text = "\n".join(check(load_model(folder)))
+    assert "llada, 0.1 million parameters, float32 on cpu, 0.3 MB" in text and "licence mit" in text
+    assert "logits [1, 128, 128], finite" in text
+    assert "decoder llada: works" in text and "information flow routes: works" in text
+    assert "positions a second" in text
+
+
+def test_check_is_a_command_that_refuses_with_a_sentence(folder, capsys):
+    assert command_line(["check", str(folder)]) == 0
+    assert "mask 124" in capsys.readouterr().out
+    pickled(folder)
+    assert command_line(["check", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert "Only safetensors are read" in said.err and "Traceback" not in said.err
 
 
 def test_progress_reaches_one(folder):
