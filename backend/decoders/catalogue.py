@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from backend.decoders.base import Decoder
 from backend.decoders.block_diffusion import BlockDiffusion
+from backend.decoders.ccd import Ccd
 from backend.decoders.dream import Dream
 from backend.decoders.entropy_bound import EntropyBound
 from backend.decoders.fast_dllm import FastDllm
@@ -23,6 +24,7 @@ DECODERS: tuple[Decoder, ...] = (
     Llada2(),
     EntropyBound(),
     Klass(),
+    Ccd(),
     LeftToRight(),
     RandomOrder(),
 )
