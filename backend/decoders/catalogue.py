@@ -7,12 +7,14 @@ from backend.decoders.block_diffusion import BlockDiffusion
 from backend.decoders.ccd import Ccd
 from backend.decoders.dream import Dream
 from backend.decoders.entropy_bound import EntropyBound
+from backend.decoders.explore_then_exploit import ExploreThenExploit
 from backend.decoders.fast_dllm import FastDllm
 from backend.decoders.klass import Klass
 from backend.decoders.left_to_right import LeftToRight
 from backend.decoders.llada import Llada
 from backend.decoders.llada2 import Llada2
 from backend.decoders.mdlm import Mdlm
+from backend.decoders.order_token_search import OrderTokenSearch
 from backend.decoders.random_order import RandomOrder
 
 DECODERS: tuple[Decoder, ...] = (
@@ -25,6 +27,8 @@ DECODERS: tuple[Decoder, ...] = (
     EntropyBound(),
     Klass(),
     Ccd(),
+    OrderTokenSearch(),
+    ExploreThenExploit(),
     LeftToRight(),
     RandomOrder(),
 )
