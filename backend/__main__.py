@@ -14,7 +14,7 @@ from backend.decoders.catalogue import DECODERS
 from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest, to_lines
 from backend.measures.catalogue import MEASURES
-from backend.models.catalogue import MODELS
+from backend.models.catalogue import CARDS, MODELS
 from backend.reference import default_text, markdown, range_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -99,8 +99,8 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    for card in MODELS:
-        there = "" if (card.folder / "model.safetensors").is_file() else "  (not trained yet)"
+    for card in CARDS:
+        there = "" if card.trained else "  (not trained yet)"
         _say(f"{card.name}{there}\n    {card.title}. {card.help}\n    example: {card.example_prompt}")
     return 0
 

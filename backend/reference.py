@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.decoders.catalogue import DECODERS
 from backend.measures.catalogue import MEASURES
-from backend.models.catalogue import MODELS
+from backend.models.catalogue import CARDS
 from backend.settings import Settings
 from backend.tasks.catalogue import TASKS
 
@@ -80,7 +80,7 @@ def _tasks() -> Iterator[str]:
 def _models() -> Iterator[str]:
     yield "## Models\n"
     yield "| model | meaning |\n| --- | --- |"
-    for card in MODELS:
+    for card in CARDS:
         yield f"| `{card.name}`: {card.title} | {card.help} |"
     yield ""
 

@@ -6,6 +6,7 @@ and values are reused, what is returned besides logits. ``logits`` is its conven
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -30,6 +31,16 @@ class Cache:
     def length(self) -> int:
         """The number of positions held."""
         return self.keys[0].shape[2]
+
+    def first(self, count: int) -> Cache:
+        """Return the cache of the first ``count`` positions: what a causal model undoes, or shares."""
+        return Cache(tuple(key[:, :, :count] for key in self.keys), tuple(value[:, :, :count] for value in self.values))
+
+    def of(self, rows: Sequence[int]) -> Cache:
+        """Return the cache of these rows of the batch, each as often as it is named."""
+        index = torch.tensor(rows)
+        return Cache(*(tuple(part.index_select(0, index.to(part.device)) for part in parts)
+                       for parts in (self.keys, self.values)))
 
 
 @dataclass(frozen=True)
@@ -68,9 +79,15 @@ class Model(Protocol):
     weights_hash: str
     example_prompt: str | None
     capabilities: frozenset[str]
+    stop_ids: frozenset[int]
+    """Every id that ends an answer: end of sequence, and end of turn where there is one."""
+    has_chat_template: bool
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none."""
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""
@@ -80,6 +97,9 @@ class Model(Protocol):
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
+
+    def embed(self, ids: Int["B L"]) -> Float["B L D"]:
+        """Return the input embeddings of ``ids``, as ``inputs_embeds`` takes them."""
 
     def logits(
         self,

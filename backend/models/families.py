@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.errors import ModelError
-from backend.models import llada, llada2, llada_moe, llama, qwen
+from backend.models import bert, causal, llada, llada2, llada_moe, llama, qwen
 from backend.models.family import Family, Raw
 
 FAMILIES: tuple[Family, ...] = (
@@ -14,9 +14,13 @@ FAMILIES: tuple[Family, ...] = (
     qwen.A2D_QWEN3,
     qwen.A2D_QWEN2,
     llama.A2D,
+    bert.BERT,
+    bert.ROBERTA,
+    bert.MODERNBERT,
     llama.FAMILY,
     qwen.QWEN2,
     qwen.QWEN3,
+    *causal.FAMILIES,
 )
 
 
@@ -34,6 +38,9 @@ def recognised(raw: Raw) -> Family:
     for family in FAMILIES:
         if kind in family.model_types:
             return family
+    if raw.get("auto_map"):
+        raise ModelError(f"config.json names the model type {kind!r}, which only code from its folder can open; "
+                         "such code is never run here.", "Use a model of a family that is read natively.")
     known = ", ".join(name for family in FAMILIES for name in family.model_types)
     raise ModelError(f"config.json names the model type {kind!r}; the types read here are {known}.",
                      "Use a model of one of these families.")

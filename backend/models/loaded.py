@@ -12,18 +12,19 @@ import torch
 from backend.errors import ModelError
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
+from backend.models.chat import ChatTemplate
 from backend.models.network import Asked, Network
+from backend.models.special import SpecialIds
 from backend.models.tokens import PlainIds, Tokens
 from backend.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
-class SpecialIds:
-    """The ids that decoding needs; None where the model has no such token."""
+class Texts:
+    """How a model reads and writes text: its tokenizer, and its chat template where it has one."""
 
-    mask: int | None
-    eos: int | None
-    pad: int | None
+    tokens: Tokens | PlainIds
+    chat: ChatTemplate | None = None
 
 
 class LoadedModel:
@@ -32,7 +33,7 @@ class LoadedModel:
     def __init__(
         self,
         network: Network,
-        tokens: Tokens | PlainIds,
+        texts: Texts,
         special: SpecialIds,
         *,
         name: str,
@@ -40,11 +41,12 @@ class LoadedModel:
         weights_hash: str,
         example_prompt: str | None,
     ) -> None:
-        self._network = network
-        self._tokens = tokens
+        self.network = network
+        self._tokens, self._chat = texts.tokens, texts.chat
         self.name, self.family, self.weights_hash = name, family, weights_hash
         self.kind, self.capabilities = network.kind, network.capabilities
         self.mask_id, self.eos_id, self.pad_id = special.mask, special.eos, special.pad
+        self.stop_ids = special.stop
         self.example_prompt = example_prompt
         self.vocab_size, self.max_length = network.vocab_size, network.max_length
         self.n_layers, self.n_heads = network.n_layers, network.n_heads
@@ -56,6 +58,18 @@ class LoadedModel:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
         return self._tokens.encode(text)
 
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was trained on turns, so that ``as_turn`` has something to apply."""
+        return self._chat is not None
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none.
+
+        Raises ``ModelError`` when the template fails.
+        """
+        return text if self._chat is None else self._chat.applied(text)
+
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""
         return self._tokens.decode(ids)
@@ -66,7 +80,7 @@ class LoadedModel:
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Yield the weights."""
-        return self._network.module.parameters()
+        return self.network.module.parameters()
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
@@ -76,6 +90,10 @@ class LoadedModel:
             self.name, self.family, self.kind, self.weights_hash, str(self.dtype).removeprefix("torch."),
             str(self.device), self.vocab_size, self.mask_id, self.eos_id, versions,
         )
+
+    def embed(self, ids: Int["B L"]) -> Float["B L D"]:
+        """Return the input embeddings of ``ids``, as ``inputs_embeds`` takes them."""
+        return self.network.embed(ids.to(self.device))
 
     def logits(
         self,
@@ -112,18 +130,18 @@ class LoadedModel:
         given = given.to(self.device)
         if rows.computed is not None:
             given = given.index_select(1, rows.computed.to(self.device))
-        embeds = self._network.embed(given) if inputs_embeds is None else given.to(self.dtype)
         asked = Asked(
+            given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
-            _allowed(attention_mask, rows, self._network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
+            _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
         )
-        states, output = self._network.forward(embeds, asked)
-        wanted = rows.read_by(project, self._network.shifted)
+        states, output = self.network.forward(asked)
+        wanted = rows.read_by(project, self.network.shifted)
         if wanted is not None:
             wanted = tuple(index.to(states.device) for index in wanted)
             states = states[:, wanted[0]] if project is None else states[wanted]
         return ModelOutput(
-            self._network.project(states), output.cache, output.hidden_states, output.attentions
+            self.network.project(states), output.cache, output.hidden_states, output.attentions
         )
 
 

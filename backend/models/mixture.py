@@ -104,12 +104,12 @@ class Mixture(nn.Module):
 
 def feed_forward(width: int, inner: int) -> LlamaMLP:
     """Return a gated feed-forward with SiLU and without biases."""
-    return LlamaMLP(LlamaConfig(hidden_size=width, intermediate_size=inner))
+    return LlamaMLP(LlamaConfig(hidden_size=width, intermediate_size=inner, num_attention_heads=1))
 
 
 def partial_rotary(config: Any, channels: int) -> LlamaRotaryEmbedding:
     """Return rotary tables for the first ``channels`` channels of each head."""
     return LlamaRotaryEmbedding(LlamaConfig(
-        head_dim=channels, max_position_embeddings=config.max_position_embeddings,
+        hidden_size=channels, num_attention_heads=1, head_dim=channels, max_position_embeddings=config.max_position_embeddings,
         rope_parameters=config.rope_parameters,
     ))

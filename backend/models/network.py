@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,10 +16,12 @@ from backend.shapes import Bool, Float, Int
 class Asked:
     """What one pass is to do, in tensors of the model's device.
 
-    ``positions``: the rows that are computed, None for all. ``width``: the columns that exist, that
+    ``ids`` or ``embeds``: what stands in the computed rows, one of the two. ``positions``: the rows that are computed, None for all. ``width``: the columns that exist, that
     is the positions computed so far. ``mask``: which of them each row may see, None for all.
     """
 
+    ids: Int["B R"] | None
+    embeds: Float["B R D"] | None
     positions: Int["R"] | None
     width: int
     mask: Bool["B 1 R L"] | None
@@ -45,9 +48,15 @@ class Network(Protocol):
     n_heads: int
 
     def embed(self, ids: Int["B R"]) -> Float["B R D"]:
-        """Return the input embeddings of ``ids``."""
+        """Return the input embeddings of ``ids``, in the form that ``Asked.embeds`` takes."""
 
-    def forward(self, embeds: Float["B R D"], asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
+    def placed(self, over: Mapping[str, int | str]) -> None:
+        """Take note of the device of every part, for a network that is spread; empty: all on one."""
+
+    def compile(self) -> None:
+        """Compile what a pass runs; the first pass of a shape then takes longer."""
+
+    def forward(self, asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
         """Return the rows that ``project`` reads, and the by-products asked for (logits empty)."""
 
     def project(self, rows: Float["... D"]) -> Float["... V"]:

@@ -11,6 +11,7 @@ assume appended positions. One layer is:
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import torch
@@ -43,6 +44,9 @@ class Stack:
         self.n_heads = config.num_attention_heads
         self._before, self._after = before_attention, after_attention
 
+    def placed(self, over: Mapping[str, int | str]) -> None:
+        """Nothing to do: a pass moves the rows to the device of each layer as it goes."""
+
     def compile(self) -> None:
         """Compile what happens around attention; the first pass of a shape then takes longer."""
         self._before, self._after = (torch.compile(part, dynamic=True) for part in (before_attention, after_attention))
@@ -53,11 +57,12 @@ class Stack:
 
     def project(self, rows: Float["... D"]) -> Float["... V"]:
         """Return the logits of rows that have passed the final norm."""
-        return self.module.lm_head(rows)
+        return self.module.lm_head(rows.to(self.module.lm_head.weight.device))
 
-    def forward(self, embeds: Float["B R D"], asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
+    def forward(self, asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
         """Return the rows after the final norm, and the by-products asked for (logits empty)."""
         stack = self.module.model
+        embeds = self.embed(asked.ids) if asked.embeds is None else asked.embeds
         rows = asked.positions
         if rows is None:
             rows = torch.arange(asked.width, device=embeds.device)

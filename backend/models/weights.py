@@ -67,7 +67,8 @@ def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
     return files
 
 
-def fill(module: nn.Module, files: Iterable[Path], family: Family, raw: Raw, place: Place, dtype: torch.dtype) -> None:
+def fill(module: nn.Module, files: Iterable[Path], family: Family, raw: Raw, place: Place, dtype: torch.dtype,
+         progress: Callable[[float], None] | None = None) -> None:
     """Give a module on the meta device its weights, every one and no other, as ``dtype``.
 
     Raises ``ModelError`` for files that cannot be read, names and shapes that do not match, numbers
@@ -77,10 +78,14 @@ def fill(module: nn.Module, files: Iterable[Path], family: Family, raw: Raw, pla
     headers = _headers(files)
     _refuse_mismatch(module, family.rename(headers, raw), family)
     refuse_too_large(module, place, dtype)
+    total, done = sum(tensor.nbytes for tensor in headers.values()), 0
     for part in _parts(files, headers):
         for name, tensor in family.rename(part, raw).items():
             if not family.ignores(name):
                 _assign(module, name, tensor, place(name), dtype)
+        done += sum(tensor.nbytes for tensor in part.values())
+        if progress is not None:
+            progress(done / max(total, 1))
     module.tie_weights()
     _make_tables(module, place)
     module.eval().requires_grad_(False)
