@@ -12,8 +12,16 @@ from typing import Protocol
 
 import numpy as np
 
-TOKENS, ORDER = 0, 1
-"""Streams: draws for the choice of a token, and for the choice of a position."""
+TOKENS, ORDER, RESIDUAL = 0, 1, 2
+"""Streams: draws for the choice of a token, of a position, and of a token that replaces a refused one."""
+
+BRANCHES = 16
+"""The streams from here on belong to the branches of a search; the first branch keeps ``TOKENS``."""
+
+
+def branch_stream(number: int) -> int:
+    """Return the stream of a search's branch ``number``; branch 0 draws what a run without search draws."""
+    return TOKENS if number == 0 else BRANCHES + number
 
 
 class Noise(Protocol):

@@ -11,14 +11,14 @@ from backend.noise import TOKENS, gumbel
 from backend.shapes import Float
 
 
-def gumbel_max(view: View, temperature: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+def gumbel_max(view: View, temperature: float, stream: int = TOKENS) -> tuple[tuple[int, ...], tuple[float, ...]]:
     """Return one draw per masked position from softmax(logits / temperature), with its probability.
 
     The draw is the arg-max of log-probability + temperature x Gumbel noise, in float64; the
     returned probability is the one at temperature 1, without noise. The mask is never drawn.
     """
     log_probs = view.log_probs.double().cpu()
-    noise = torch.from_numpy(gumbel(view.noise, view.step, view.positions, log_probs.shape[1]))
+    noise = torch.from_numpy(gumbel(view.noise, view.step, view.positions, log_probs.shape[1], stream))
     noisy = log_probs + temperature * noise
     if 0 <= view.mask_id < noisy.shape[1]:
         noisy[:, view.mask_id] = -torch.inf

@@ -101,6 +101,11 @@ class World:
         return self._model.vocab_size
 
     @property
+    def n_layers(self) -> int:
+        """Layers of the model."""
+        return self._model.n_layers
+
+    @property
     def capabilities(self) -> frozenset[str]:
         """What the model can do."""
         return self._model.capabilities

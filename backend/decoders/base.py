@@ -83,17 +83,18 @@ class View:
         """Return the indices into ``positions`` of the masked positions inside ``block``."""
         return [at for at, position in enumerate(self.positions) if block[0] <= position < block[1]]
 
-    def drawn(self, temperature: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def drawn(self, temperature: float, stream: int = 0) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return one token per masked position at ``temperature`` and its probability at 1.
 
         At 0 the arg-max; otherwise an exact draw by the Gumbel-max rule, in float64, with noise
-        keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form).
+        keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form). ``stream``
+        sets further draws for the same place apart (see ``noise``).
         """
         if temperature == 0 or not self.positions:
             return self.tokens, self.probs
         from backend import sampling  # needs torch, which a catalogue must not wait for
 
-        return sampling.gumbel_max(self, temperature)
+        return sampling.gumbel_max(self, temperature, stream)
 
 
 @dataclass(frozen=True)
@@ -143,6 +144,20 @@ class Decoder(Protocol):
         """
 
 
+DEFAULT_BLOCK = 32
+"""Positions per block of the decoders that are made for blocks, where it divides the length."""
+
+
+def default_block(length: int) -> int:
+    """Return 32, or the length where 32 does not divide it."""
+    return length if length % DEFAULT_BLOCK else DEFAULT_BLOCK
+
+
+def cut(layout: Layout, size: int) -> tuple[Block, ...]:
+    """Return the response range in blocks of ``size``, the last one shorter where it does not fit."""
+    return tuple((start, min(start + size, layout.end)) for start in range(layout.prompt_length, layout.end, max(size, 1)))
+
+
 class BaseDecoder:
     """The answers most decoders share: one block, no guidance, nothing more to check."""
 
@@ -151,6 +166,8 @@ class BaseDecoder:
     source = ""
     mark = "sourced"
     needs: frozenset[str] = frozenset({"bidirectional"})
+    remasks = False
+    """Whether written positions may be erased or replaced, as in a search whose best branch changes."""
 
     @property
     def summary(self) -> str:
@@ -166,9 +183,7 @@ class BaseDecoder:
 
     def blocks(self, settings: Any, layout: Layout) -> tuple[Block, ...]:
         """Return blocks of the ``block_length`` setting, or one block where there is none."""
-        size = getattr(settings, "block_length", None) or layout.length
-        starts = range(layout.prompt_length, layout.end, max(size, 1))
-        return tuple((start, min(start + size, layout.end)) for start in starts)
+        return cut(layout, getattr(settings, "block_length", None) or layout.length)
 
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the length that was asked for."""

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, most_probable, option, writes_of,
+    BaseDecoder, Choice, View, most_probable, option, writes_of,
 )
 from backend.decoders.caches import BlockPrefix, ends_in
 from backend.decoders.schedules import linear_schedule
@@ -64,12 +64,6 @@ class BlockDiffusion(BaseDecoder):
                 yield world.step(_choice(view, quota, number, len(blocks), settings.temperature), prefix.ages)
             if ends_in(world, block):
                 return
-
-    def blocks(self, settings: Settings, layout: Layout) -> tuple[Block, ...]:
-        """Return blocks of ``block_length`` from the end of the prompt."""
-        starts = range(layout.prompt_length, layout.end, settings.block_length)
-        return tuple((start, min(start + settings.block_length, layout.end)) for start in starts)
-
 
 def _choice(view: View, quota: int, number: int, count: int, temperature: float) -> Choice:
     tokens, probs = view.drawn(temperature)

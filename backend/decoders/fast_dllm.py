@@ -22,7 +22,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
 )
 from backend.decoders.caches import aged
 from backend.decoders.schedules import Progress, advanced, block_problems
@@ -30,8 +30,6 @@ from backend.errors import Problem
 
 if TYPE_CHECKING:
     from backend.world import Asking, Decoding, World
-
-DEFAULT_BLOCK = 32
 
 
 @dataclass(frozen=True)
@@ -64,17 +62,13 @@ class FastDllm(BaseDecoder):
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[tuple[int, int], ...]:
         """Return blocks of 32 unless set, or one block where 32 does not divide the length."""
-        size = settings.block_length or (layout.length if layout.length % DEFAULT_BLOCK else DEFAULT_BLOCK)
-        return tuple(
-            (start, start + size) for start in range(layout.prompt_length, layout.end, max(size, 1))
-        )
+        return cut(layout, settings.block_length or default_block(layout.length))
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
         """Refuse uneven blocks, and settings that leave no rule for how much to write."""
         if settings.threshold is None and settings.factor is None and settings.steps is None:
             return [Problem("settings.threshold", "None leaves no rule; set threshold, factor or steps.")]
-        size = settings.block_length or self.blocks(settings, layout)[0][1] - layout.prompt_length
-        return block_problems(layout, size, _scheduled_steps(settings))
+        return block_problems(layout, settings.block_length or default_block(layout.length), _scheduled_steps(settings))
 
     def decode(self, world: World) -> Decoding:
         """Decode block by block with the cache that is set."""

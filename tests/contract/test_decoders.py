@@ -65,6 +65,11 @@ def model_for():
     return lambda name: FakeModel()
 
 
+def states(events) -> list[tuple[int, ...]]:
+    """Return the canvas before the first step and after each one."""
+    return [replay(events, n) for n in range(len(steps_of(events)) + 1)]
+
+
 def request_of(name: str, given: dict, seed: int = 1, fixed: dict | None = None, prompt: str = "What? ") -> RunRequest:
     """Return the request that these tests run."""
     return RunRequest(name, prompt=prompt, length=LENGTH, settings=given, seed=seed, fixed=fixed or {})
@@ -79,7 +84,7 @@ def test_the_same_seed_gives_identical_events(fake, name, given):
     second = list(run(FakeModel(), request_of(name, given)))
     assert first[-1].reason == "done", first[-1].message
     assert same_run(first, second)
-    assert [replay(first, n) for n in range(len(first) - 1)] == [replay(second, n) for n in range(len(second) - 1)]
+    assert states(first) == states(second)
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
@@ -111,7 +116,8 @@ def test_only_masked_positions_are_written_and_never_with_the_mask(fake, name, g
     for number, step in enumerate(steps_of(events), 1):
         places = [position for position, _, _ in step.writes]
         assert places == sorted(set(places)), "each position once, in order"
-        assert all(before[position] == fake.mask_id for position in places)
+        erased = step.erases if find_decoder(name).remasks else ()
+        assert all(before[position] == fake.mask_id or position in erased for position in places)
         assert all(token != fake.mask_id and 0.0 <= probability <= 1.0 for _, token, probability in step.writes)
         assert step.index == number
         before = replay(events, number)
@@ -123,9 +129,11 @@ def test_only_masked_positions_are_written_and_never_with_the_mask(fake, name, g
 @pytest.mark.parametrize(("name", "given"), CASES)
 def test_masks_only_go_away(fake, name, given):
     events = tuple(run(fake, request_of(name, given)))
-    masked = [{at for at, token in enumerate(replay(events, n)) if token == fake.mask_id}
-              for n in range(len(events) - 1)]
-    assert all(later <= earlier for earlier, later in zip(masked, masked[1:]))
+    masked = [{at for at, token in enumerate(state) if token == fake.mask_id} for state in states(events)]
+    if find_decoder(name).remasks:
+        assert all(len(later) <= len(earlier) for earlier, later in zip(masked, masked[1:]))
+    else:
+        assert all(later <= earlier for earlier, later in zip(masked, masked[1:]))
     assert not masked[-1] or fake.eos_id in replay(events, len(steps_of(events)))
 
 
@@ -137,7 +145,7 @@ def test_scores_and_candidates_belong_to_the_positions_masked_when_the_pass_ran(
         masked = tuple(at for at, token in enumerate(before) if token == fake.mask_id)
         assert step.masked == masked
         looked_at = step.candidates.positions
-        assert set(looked_at) <= set(masked) and {position for position, _, _ in step.writes} <= set(looked_at)
+        assert set(looked_at) <= set(masked) and ({position for position, _, _ in step.writes} - set(step.erases) <= set(looked_at) or find_decoder(name).remasks)
         for values in step.scores.values():
             assert all(value is None for at, value in zip(masked, values, strict=True) if at not in looked_at)
         assert all(len(values) == len(masked) for values in step.scores.values())
@@ -277,7 +285,7 @@ def test_a_failing_model_ends_the_run_with_an_error_and_keeps_what_was_written(f
 
     fake.forward = breaks
     events = list(run(fake, request_of(name, {})))
-    assert events[-1].reason == "error" and len(steps_of(events)) == 2
+    assert events[-1].reason == "error" and 1 <= len(steps_of(events)) <= 2
     assert "secret" not in events[-1].message
     assert events[-1].totals.written == sum(len(step.writes) for step in steps_of(events))
 
