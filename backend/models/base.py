@@ -124,6 +124,7 @@ class Model(Protocol):
         keep_cache: bool = False,
         hidden_states: bool = False,
         attentions: bool = False,
+        conditioning: Float["B R V"] | None = None,
     ) -> ModelOutput:
         """Run one pass over a batch of canvases of one length L.
 
@@ -137,6 +138,9 @@ class Model(Protocol):
         ``project``: the positions whose prediction is wanted; None for those computed. Where the
         family predicts from the row before, that row must be computed, the position itself need
         not: ``compute=[p - 1], project={p}`` is one step of causal decoding.
+
+        ``conditioning``: the logits of the computed rows in the pass before, where the capability
+        ``self_conditioning`` says that the family reads them.
 
         Raises ``ModelError`` when a row is needed that is neither computed nor cached.
         """

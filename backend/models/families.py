@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from backend.errors import ModelError
-from backend.models import bert, causal, llada, llada2, llada_moe, llama, qwen
+from backend.models import bert, causal, diffusion_gemma, llada, llada2, llada_moe, llama, qwen
 from backend.models.family import Family, Raw
 
 FAMILIES: tuple[Family, ...] = (
@@ -14,6 +14,7 @@ FAMILIES: tuple[Family, ...] = (
     qwen.A2D_QWEN3,
     qwen.A2D_QWEN2,
     llama.A2D,
+    diffusion_gemma.FAMILY,
     bert.BERT,
     bert.ROBERTA,
     bert.MODERNBERT,

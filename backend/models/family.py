@@ -47,6 +47,13 @@ class Family:
     ignored: tuple[str, ...] = (r"rotary_emb\.inv_freq$",)
     """Patterns of tensors that older files hold and no module wants: tables that are computed."""
 
+    exact: tuple[str, ...] = ()
+    """Patterns of buffers that keep the number type of their file, whatever the model is loaded in."""
+
+    def keeps(self, name: str) -> bool:
+        """Tell whether a tensor of this name keeps the number type of its file."""
+        return any(re.search(pattern, name) for pattern in self.exact)
+
     def ignores(self, name: str) -> bool:
         """Tell whether a tensor of this name is left out on purpose."""
         return any(re.search(pattern, name) for pattern in self.ignored)

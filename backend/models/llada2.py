@@ -38,6 +38,10 @@ _NAMES = (
 _JOINT = ".attention.query_key_value.weight"
 
 
+EXACT = (r"\.expert_bias$",)
+"""The bias decides which experts run: rounded to half precision it would choose others."""
+
+
 def build(raw: Raw) -> Stack:
     """Return the network of a LLaDA2 folder.
 
@@ -93,4 +97,4 @@ def _renamed(name: str) -> str:
     return name
 
 
-FAMILY = Family("llada2", "LLaDA2", build, ("llada2_moe",), ("LLaDA2MoeModelLM",), rename)
+FAMILY = Family("llada2", "LLaDA2", build, ("llada2_moe",), ("LLaDA2MoeModelLM",), rename, exact=EXACT)

@@ -74,4 +74,5 @@ def rename(tensors: Tensors, raw: Raw) -> Tensors:
 FAMILY = Family(
     "llada-moe", "LLaDA-MoE", build, model_types=("lladamoe", "llada_moe"),
     architectures=("LLaDAMoEModelLM", "LLaDAMoEModel"), rename=rename,
+    exact=(r"\.expert_bias$",),
 )

@@ -119,6 +119,7 @@ class LoadedModel:
         keep_cache: bool = False,
         hidden_states: bool = False,
         attentions: bool = False,
+        conditioning: Float["B R V"] | None = None,
     ) -> ModelOutput:
         """Run one pass over a batch of canvases of one length; see ``models.base``.
 
@@ -135,6 +136,7 @@ class LoadedModel:
             given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
             _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
+            None if conditioning is None else conditioning.to(self.device),
         )
         states, output = self.network.forward(asked)
         wanted = rows.read_by(project, self.network.shifted)

@@ -18,6 +18,7 @@ class Asked:
 
     ``ids`` or ``embeds``: what stands in the computed rows, one of the two. ``positions``: the rows that are computed, None for all. ``width``: the columns that exist, that
     is the positions computed so far. ``mask``: which of them each row may see, None for all.
+    ``conditioning``: logits of the pass before, for families that condition on themselves.
     """
 
     ids: Int["B R"] | None
@@ -29,6 +30,7 @@ class Asked:
     keep_cache: bool
     hidden_states: bool
     attentions: bool
+    conditioning: Float["B R V"] | None = None
 
 
 class Network(Protocol):

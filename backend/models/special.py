@@ -35,10 +35,13 @@ def special_ids(
 
     Raises ``ModelError`` for an id outside the vocabulary.
     """
+    text = raw.get("text_config")
+    configured = (text if isinstance(text, dict) else {}) | raw
+
     def of(word: str, names: Sequence[str]) -> int | None:
         if given.get(word) is not None:
             return given[word]
-        listed = _listed(raw.get(f"{word}_token_id"))
+        listed = _listed(configured.get(f"{word}_token_id"))
         if listed:
             return listed[0]
         named = token_text(tokenizer_config.get(f"{word}_token"))
@@ -50,7 +53,7 @@ def special_ids(
             raise ModelError(f"The {word} id {token_id} is outside the vocabulary of {vocab_size}.",
                              f"Give {word}_id between 0 and {vocab_size - 1}.")
     turn = tokens.find(END_OF_TURN_NAMES)
-    ends = (found.eos, turn, *(_listed(raw.get("eos_token_id")) if given.get("eos") is None else ()))
+    ends = (found.eos, turn, *(_listed(configured.get("eos_token_id")) if given.get("eos") is None else ()))
     return SpecialIds(found.mask, found.eos, found.pad, frozenset(end for end in ends if end is not None))
 
 

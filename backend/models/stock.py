@@ -85,13 +85,13 @@ class Stock:
         }
         if self.shifted:
             given["use_cache"] = keep
-            given["past_key_values"] = _stock_cache(asked.cache) if keep else None
+            given["past_key_values"] = stock_cache(asked.cache) if keep else None
         with self._written_out(asked.attentions), self._before_norm(asked.hidden_states) as last:
             found = self.module.base_model(**given)
         states = tuple(found.hidden_states) if asked.hidden_states else ()
         return found.last_hidden_state, ModelOutput(
             logits=found.last_hidden_state.new_empty(0),
-            cache=_own_cache(found.past_key_values) if asked.keep_cache else None,
+            cache=own_cache(found.past_key_values) if asked.keep_cache else None,
             hidden_states=(*states[: self.n_layers], *(last or states[self.n_layers :])),
             attentions=tuple(found.attentions) if asked.attentions else (),
         )
@@ -138,9 +138,11 @@ class Stock:
             handle.remove()
 
 
-def _stock_cache(cache: Cache | None) -> DynamicCache:
+def stock_cache(cache: Cache | None) -> DynamicCache:
+    """Return a cache as stock classes take it, every layer whole."""
     return DynamicCache() if cache is None else DynamicCache(zip(cache.keys, cache.values, strict=True))
 
 
-def _own_cache(cache: Any) -> Cache:
+def own_cache(cache: Any) -> Cache:
+    """Return a stock cache as ours."""
     return Cache(tuple(layer.keys for layer in cache.layers), tuple(layer.values for layer in cache.layers))

@@ -82,7 +82,7 @@ def fill(module: nn.Module, files: Iterable[Path], family: Family, raw: Raw, pla
     for part in _parts(files, headers):
         for name, tensor in family.rename(part, raw).items():
             if not family.ignores(name):
-                _assign(module, name, tensor, place(name), dtype)
+                _assign(module, name, tensor, place(name), tensor.dtype if family.keeps(name) else dtype)
         done += sum(tensor.nbytes for tensor in part.values())
         if progress is not None:
             progress(done / max(total, 1))
@@ -147,13 +147,13 @@ def _refuse_mismatch(module: nn.Module, found: Tensors, family: Family) -> None:
 
 
 def _assign(module: nn.Module, name: str, tensor: torch.Tensor, device: torch.device, dtype: torch.dtype) -> None:
-    """Put one tensor into its module; parameters take ``dtype``, buffers keep the stored type."""
+    """Put one tensor into its module, as ``dtype`` when it holds fractions."""
     owner_name, _, leaf = name.rpartition(".")
     owner = module.get_submodule(owner_name)
-    if leaf in owner._buffers:
-        owner._buffers[leaf] = tensor.to(device)
-        return
     tensor = tensor.to(device, dtype if tensor.is_floating_point() else None)
+    if leaf in owner._buffers:
+        owner._buffers[leaf] = tensor
+        return
     if tensor.numel() and not all(bool(torch.isfinite(end)) for end in torch.aminmax(tensor.detach())):
         raise ModelError(f"The tensor {name} holds numbers that are not finite as {str(dtype).removeprefix('torch.')}.",
                          "Copy the weights again from the model's source, or load with dtype='float32'.")
