@@ -104,7 +104,7 @@ def _decoder(model: Model, name: str, problems: list[Problem]) -> Decoder | None
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:
-    if model.mask_id is None and "causal" not in model.capabilities:
+    if model.mask_id is None and model.kind == "masked_diffusion":
         problems.append(Problem("model", f"The mask token of {model.name} is not known; load it with mask_id=..., "
                                          "or add mask_token_id to its config.json."))
     for field, value, low, high in (

@@ -6,6 +6,7 @@ from backend.decoders.base import Decoder
 from backend.decoders.assd import Assd
 from backend.decoders.block_diffusion import BlockDiffusion
 from backend.decoders.ccd import Ccd
+from backend.decoders.diffusion_canvas import DiffusionCanvas
 from backend.decoders.dream import Dream
 from backend.decoders.entropy_bound import EntropyBound
 from backend.decoders.explore_then_exploit import ExploreThenExploit
@@ -37,6 +38,7 @@ DECODERS: tuple[Decoder, ...] = (
     Wedlm(),
     LeftToRight(),
     RandomOrder(),
+    DiffusionCanvas(),
 )
 
 
