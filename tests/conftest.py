@@ -150,7 +150,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def embedded(tiny):
-    """Every embedded model whose weights are in place."""
+    """Every embedded diffusion model whose weights are in place."""
     others = [card.name for card in MODELS
               if card.name != tiny.name and (card.folder / "model.safetensors").is_file()]
-    return (tiny, *map(load_model, others))
+    return (tiny, *(model for model in map(load_model, others) if model.kind == tiny.kind))

@@ -56,7 +56,7 @@ class LoadedModel:
         self.device, self.dtype = first.device, first.dtype
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+        """Return the ids of ``text`` as a prompt; raises ``ModelError`` naming what has no token."""
         return self._tokens.encode(text)
 
     @property

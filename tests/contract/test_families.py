@@ -16,6 +16,7 @@ import torch
 import transformers
 
 from backend import CapabilityError, ModelError, RunRequest, load_model, replay, run
+from backend.decoders.catalogue import find_decoder
 from backend.models.base import Cache, Model
 
 VOCABULARY, WINDOW, LENGTH = 96, 64, 19
@@ -250,6 +251,21 @@ def test_a_run_decodes_on_every_masked_language_model(made, name):
     events = list(run(model, RunRequest("llada", prompt_ids=(5, 6, 7), length=8, settings={"steps": 4})))
     assert events[-1].reason == "done"
     assert MASK not in replay(events, 4)
+
+
+@pytest.mark.skipif(find_decoder("greedy") is None, reason="needs a decoder for causal models")
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_run_decodes_on_every_causal_model(made, name):
+    _, _, model = made(name)
+    events = list(run(model, RunRequest("greedy", prompt_ids=(5, 6, 7), length=8)))
+    assert events[-1].reason == "done", events[-1].message
+    ids = torch.tensor([[5, 6, 7]])
+    for position in range(3, 11):  # slowly: the whole canvas again for every token
+        best = model.logits(torch.cat([ids, torch.zeros(1, 1, dtype=torch.long)], dim=1))[0, position].argmax()
+        ids = torch.cat([ids, best.view(1, 1)], dim=1)
+    got = replay(events, len(events) - 2)
+    cut = got.index(EOS) if EOS in got else len(got)
+    assert got[:cut] == tuple(ids[0].tolist())[:cut]
 
 
 @pytest.mark.parametrize("name", ("bert", "roberta", "modernbert"))

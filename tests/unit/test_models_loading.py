@@ -16,7 +16,7 @@ import pytest
 import torch
 from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from backend import ModelError, RequestError, RunRequest, load_model, run
@@ -108,6 +108,7 @@ SPOILT = {
     "a config that lacks a size": (lambda folder: rewrite(folder, d_model=None), "lacks the key 'd_model'", "Copy the file"),
     "another network of the family": (lambda folder: rewrite(folder, activation_type="swiglu"), "activation_type", "published"),
     "no sense in a size": (lambda folder: rewrite(folder, n_heads="many"), "fits no LLaDA model", "Copy the file"),
+    "more layers than there can be": (lambda folder: rewrite(folder, n_layers=10**9), "above the limit of 4096", "Copy the file"),
     "quantized weights": (lambda folder: rewrite(folder, quantization_config={"bits": 4}), "quantized", "float32"),
     "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no *.safetensors", "Only safetensors"),
     "a shard that is missing": (sharded_in_part, "1 shards (model-00002-of-00002.safetensors)", "Copy the missing files"),
@@ -310,6 +311,18 @@ def test_a_tokenizer_of_vocabulary_and_merges_is_read_by_the_rules_of_its_class(
     assert model.token(model.encode("<|mask|>")[0]) == "<|mask|>"
 
 
+def test_a_prompt_begins_as_the_tokenizer_begins_every_text_and_only_once(folder):
+    word_tokenizer(folder, ["hello"], ["<bos>", "<sep>"])
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<bos> $A <sep>", special_tokens=[("<bos>", tokenizer.token_to_id("<bos>")), ("<sep>", tokenizer.token_to_id("<sep>"))])
+    tokenizer.save(str(folder / "tokenizer.json"))
+    assert load_model(folder).encode("hello") == (1,), "nobody said that <bos> begins a sequence"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<bos>"}))
+    model = load_model(folder)
+    assert model.encode("hello") == model.encode("<bos> hello") == (2, 1)
+
+
 # -- hub ids ------------------------------------------------------------------------------------
 
 
@@ -436,6 +449,12 @@ def test_check_is_a_command_that_refuses_with_a_sentence(folder, capsys):
     assert command_line(["check", str(folder)]) == 2
     said = capsys.readouterr()
     assert "Only safetensors are read" in said.err and "Traceback" not in said.err
+
+
+def test_the_models_command_lists_embedded_models_and_families(capsys):
+    assert command_line(["models"]) == 0
+    said = capsys.readouterr().out
+    assert "tiny-diffusion" in said and all(family.title in said for family in FAMILIES)
 
 
 def test_progress_reaches_one(folder):
