@@ -9,9 +9,9 @@ from importlib.metadata import version
 
 import torch
 
-from backend.errors import ModelError
+from backend.errors import CapabilityError, ModelError
 from backend.events import ModelInfo
-from backend.models.base import Cache, ModelOutput
+from backend.models.base import Cache, LayerParts, ModelOutput
 from backend.models.chat import ChatTemplate
 from backend.models.network import Asked, Network
 from backend.models.special import SpecialIds
@@ -146,6 +146,16 @@ class LoadedModel:
         return ModelOutput(
             self.network.project(states), output.cache, output.hidden_states, output.attentions
         )
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``, computed again from the stream that enters it.
+
+        Raises ``CapabilityError`` for a family whose layers are not taken apart.
+        """
+        if "flow_routes" not in self.capabilities:
+            raise CapabilityError(f"The layers of {self.name} ({self.family}) cannot be taken apart into routes.",
+                                  "Use an attribution instead, or another model.")
+        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
 
 
 @dataclass(frozen=True)
