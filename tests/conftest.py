@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 
 from backend import load_model
+from backend.decoders.catalogue import find_decoder
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
 from backend.models.catalogue import MODELS
@@ -96,14 +97,32 @@ class FakeModel:
             known[:, : held.shape[1]] = held[:, : known.shape[1]]
             known[:, compute] = input_ids[:, compute]
         logits = self.logits(known, attention_mask)
-        kept = known[:, None, :, None].float()
+        width = known.shape[1] if compute is None else max(cache.length if cache else 0, int(compute[-1]) + 1)
+        kept = known[:, None, :width, None].float()
         likes = torch.stack([self._at[known][..., :8] for _ in range(1)], dim=1)
         weights = (likes @ likes.transpose(2, 3) / 8).softmax(dim=-1)
         return ModelOutput(
             logits if project is None else logits[project], Cache((kept,), (kept,)) if keep_cache else None,
-            (self._at[known][..., :16],) if hidden_states else (),
+            (self._at[known if compute is None else known[:, compute]][..., :16],) if hidden_states else (),
             (weights, weights.roll(1, 3)) if attentions else (),
         )
+
+
+class FakeCausal(FakeModel):
+    """The same table read from left to right: a place is predicted from the two tokens before it."""
+
+    kind, mask_id, shifted = "causal", None, True
+    capabilities = frozenset({"causal", "cache", "attention"})
+
+    def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
+        before, earlier = input_ids.roll(1, 1), input_ids.roll(2, 1)
+        positions = torch.arange(input_ids.shape[1]) % self.vocab_size
+        return self._at[positions] + self._left[before] + self._right[earlier]
+
+
+def fake_for(name: str) -> FakeModel:
+    """Return a fresh fake model of the kind that a decoder needs."""
+    return FakeCausal() if "causal" in find_decoder(name).needs else FakeModel()
 
 
 @pytest.fixture
