@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -52,7 +53,7 @@ def variants(name: str) -> list[dict]:
     return found
 
 
-CASES = [pytest.param(name, given, id=f"{name}-{json.dumps(given)}") for name in NAMES for given in variants(name)]
+CASES = [pytest.param(name, given, id=f"{name}-{given}") for name in NAMES for given in map(json.dumps, variants(name))]
 
 
 def warm(name: str) -> dict:
@@ -77,6 +78,13 @@ def fits(name: str, model) -> bool:
     return find_decoder(name).needs <= model.capabilities
 
 
+@functools.cache
+def recorded(name: str, given: str, fixed: bool = False) -> tuple[FakeModel, tuple]:
+    """Return a run of settings given as JSON, with the model that it counted on; each is run once."""
+    model = fake_for(name)
+    return model, tuple(run(model, request_of(name, json.loads(given), fixed=FIXED if fixed else None)))
+
+
 def states(events) -> list[tuple[int, ...]]:
     """Return the canvas before the first step and after each one."""
     return [replay(events, n) for n in range(len(steps_of(events)) + 1)]
@@ -91,24 +99,24 @@ def request_of(name: str, given: dict, seed: int = 1, fixed: dict | None = None,
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_the_same_seed_gives_identical_events(fake, name, given):
-    first = list(run(fake, request_of(name, given)))
-    second = list(run(fake_for(name), request_of(name, given)))
+def test_the_same_seed_gives_identical_events(name, given):
+    _, first = recorded(name, given)
+    second = list(run(fake_for(name), request_of(name, json.loads(given))))
     assert first[-1].reason == "done", first[-1].message
     assert same_run(first, second)
     assert states(first) == states(second)
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_events_survive_json_exactly(fake, name, given):
-    for event in run(fake, request_of(name, given, fixed=FIXED)):
+def test_events_survive_json_exactly(name, given):
+    for event in recorded(name, given, fixed=True)[1]:
         assert from_json(to_json(event)) == event
         assert from_json(json.dumps(to_json(event))) == event
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_replaying_a_run_gives_its_final_text(fake, name, given):
-    events = tuple(run(fake, request_of(name, given)))
+def test_replaying_a_run_gives_its_final_text(name, given):
+    fake, events = recorded(name, given)
     final = replay(events, len(steps_of(events)))
     answer = final[events[0].prompt_length:]
     cut = answer.index(fake.eos_id) if fake.eos_id in answer else len(answer)
@@ -120,8 +128,8 @@ def test_replaying_a_run_gives_its_final_text(fake, name, given):
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_only_masked_positions_are_written_and_never_with_the_mask(fake, name, given):
-    events = tuple(run(fake, request_of(name, given, fixed=FIXED)))
+def test_only_masked_positions_are_written_and_never_with_the_mask(name, given):
+    fake, events = recorded(name, given, fixed=True)
     start = events[0]
     before = replay(events, 0)
     assert before[: start.prompt_length] == fake.encode("What? ")
@@ -139,8 +147,8 @@ def test_only_masked_positions_are_written_and_never_with_the_mask(fake, name, g
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_masks_only_go_away(fake, name, given):
-    events = tuple(run(fake, request_of(name, given)))
+def test_masks_only_go_away(name, given):
+    fake, events = recorded(name, given)
     masked = [{at for at, token in enumerate(state) if token == mask_of(fake)} for state in states(events)]
     if find_decoder(name).remasks:
         assert all(len(later) <= len(earlier) for earlier, later in zip(masked, masked[1:]))
@@ -150,8 +158,8 @@ def test_masks_only_go_away(fake, name, given):
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_scores_and_candidates_belong_to_the_positions_masked_when_the_pass_ran(fake, name, given):
-    events = tuple(run(fake, request_of(name, given, fixed=FIXED)))
+def test_scores_and_candidates_belong_to_the_positions_masked_when_the_pass_ran(name, given):
+    fake, events = recorded(name, given, fixed=True)
     for number, step in enumerate(steps_of(events), 1):
         before = replay(events, number - 1)
         masked = tuple(at for at, token in enumerate(before) if token == mask_of(fake))
@@ -168,9 +176,10 @@ def test_scores_and_candidates_belong_to_the_positions_masked_when_the_pass_ran(
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_every_token_shown_has_a_text(fake, name, given):
+def test_every_token_shown_has_a_text(name, given):
+    fake, events = recorded(name, given)
     texts: dict[int, str] = {}
-    for event in run(fake, request_of(name, given)):
+    for event in events:
         if event.kind == "start":
             texts |= event.texts
             assert set(event.canvas) | {mask_of(fake)} <= texts.keys()
@@ -182,8 +191,8 @@ def test_every_token_shown_has_a_text(fake, name, given):
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
-def test_passes_and_rows_count_the_work_done(fake, name, given):
-    events = tuple(run(fake, request_of(name, given)))
+def test_passes_and_rows_count_the_work_done(name, given):
+    fake, events = recorded(name, given)
     totals = events[-1].totals
     assert totals.passes == fake.passes == steps_of(events)[-1].passes
     assert totals.rows == fake.computed == steps_of(events)[-1].rows
@@ -331,13 +340,13 @@ def requests_for_all() -> list[RunRequest]:
 
 ELSEWHERE = """
 import sys, torch
-from backend import load_model, run
+from backend import load_model, run_many
 from backend.events import to_lines
 from tests.contract.test_decoders import requests_for_all
 torch.set_num_threads(2)
 model = load_model(sys.argv[1])
-for request in requests_for_all():
-    print("\\n".join(to_lines(run(model, request))))
+for _, event in sorted(run_many(model, requests_for_all()), key=lambda pair: pair[0]):
+    print(*to_lines([event]))
 """
 
 
@@ -346,21 +355,23 @@ def test_the_same_request_gives_the_same_run_in_another_process(mha):
     done = subprocess.run([sys.executable, "-c", ELSEWHERE, str(GOLDEN / "llada_mha")], cwd=root,
                           capture_output=True, text=True, check=True, timeout=240)
     there = [from_json(line) for line in done.stdout.splitlines()]
-    here = [event for request in requests_for_all() for event in run(mha, request)]
+    here = [event for _, event in sorted(run_many(mha, requests_for_all()), key=lambda pair: pair[0])]
     assert same_run(here, there)
 
 
 def test_the_same_request_gives_the_same_run_on_one_and_on_two_threads(tiny):
     before = torch.get_num_threads()
+    requests = [RunRequest(name, length=4, settings={**warm(name), **({"block_length": 4} if "block_length" in options_of(name) else {})}, seed=3)
+                for name in NAMES if fits(name, tiny)]
     runs = []
     try:
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            runs.append([event for name in NAMES if fits(name, tiny) for given in ({}, warm(name))
-                         for event in run(tiny, RunRequest(name, length=LENGTH, settings=given, seed=3))])
+            runs.append(list(run_many(tiny, requests)))
     finally:
         torch.set_num_threads(before)
-    assert same_run(*runs)
+    one, two = ([event for _, event in sorted(pairs, key=lambda pair: pair[0])] for pairs in runs)
+    assert same_run(one, two)
 
 
 def test_runs_that_share_passes_equal_runs_on_their_own(mha):
