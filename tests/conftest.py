@@ -162,6 +162,26 @@ def golden_models(mha, gqa) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
+def causal_folder(tmp_path_factory) -> Path:
+    """A tiny random Llama checkpoint as transformers saves it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("causal")
+    config = LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, max_position_embeddings=128, eos_token_id=63, bos_token_id=62, initializer_range=0.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def causal_model(causal_folder):
+    """That checkpoint, loaded."""
+    return load_model(causal_folder)
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """The embedded model of puzzles and arithmetic."""
     return load_model("tiny-diffusion")

@@ -493,6 +493,18 @@ def test_a_decoder_works_on_every_embedded_model(name, embedded):
         assert events[-1].reason == "done", events[-1].message
 
 
+@pytest.mark.parametrize("name", NAMES)
+def test_a_decoder_works_on_every_family_that_offers_what_it_needs(name, golden_models, causal_model):
+    fitting = [model for model in (*golden_models.values(), causal_model) if fits(name, model)]
+    assert fitting, "no checkpoint tries this decoder"
+    small = {"block_length": 4} if "block_length" in options_of(name) else {}
+    for model in fitting:
+        events = list(run(model, RunRequest(name, prompt_ids=(5, 6, 7, 8), length=8, settings={**small, **warm(name)}, fixed={2: 9})))
+        assert events[-1].reason == "done", (model.family, events[-1].message)
+        final = replay(events, len(steps_of(events)))
+        assert final[:4] == (5, 6, 7, 8) and final[6] == 9
+
+
 def test_the_golden_runs_equal_runs_written_as_json_lines(mha):
     events = list(run(mha, requests_for_all()[0]))
     assert [from_json(line) for line in to_lines(events)] == events

@@ -166,6 +166,30 @@ def test_scores_do_not_depend_on_the_scale_of_states_and_a_repeat_is_most_alike(
     assert min(verdict.scores) == verdict.scores[1]
 
 
+# -- against the stock implementation ---------------------------------------------------------
+
+
+def stock_text(folder, **given) -> tuple[int, ...]:
+    """Return what transformers generates from the same weights."""
+    from transformers import LlamaForCausalLM
+
+    stock = LlamaForCausalLM.from_pretrained(folder).eval()
+    with torch.no_grad():
+        return tuple(stock.generate(torch.tensor([[5, 6, 7, 8]]), max_new_tokens=20, do_sample=False, pad_token_id=0, **given)[0].tolist())
+
+
+@pytest.mark.parametrize(("decoder", "settings", "given"), (
+    ("greedy", {}, {}),
+    ("beam", {"beams": 1}, {}),
+    ("beam", {"beams": 3}, {"num_beams": 3, "early_stopping": True}),
+))
+def test_texts_are_those_of_transformers_on_the_same_weights(causal_folder, causal_model, decoder, settings, given):
+    events = tuple(run(causal_model, RunRequest(decoder, prompt_ids=(5, 6, 7, 8), length=20, settings=settings)))
+    ours = tuple(token for token in replay(events, len(steps_of(events))) if token != -1)
+    theirs = stock_text(causal_folder, **given)
+    assert theirs[: len(ours)] == ours and not any(theirs[len(ours):]), "the rest is padding"
+
+
 # -- the reader decides -------------------------------------------------------------------------
 
 
