@@ -17,7 +17,6 @@ import torch
 import transformers
 
 from backend import CapabilityError, ModelError, RunRequest, load_model, replay, run
-from backend.decoders.catalogue import find_decoder
 from backend.models.base import Cache, Model
 
 VOCABULARY, WINDOW, LENGTH = 96, 64, 19
@@ -275,7 +274,6 @@ def test_a_run_decodes_on_every_masked_language_model(made, name):
     assert MASK not in replay(events, 4)
 
 
-@pytest.mark.skipif(find_decoder("greedy") is None, reason="needs a decoder for causal models")
 @pytest.mark.parametrize("name", CAUSAL)
 def test_a_run_decodes_on_every_causal_model(made, name):
     _, _, model = made(name)
