@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from backend.models.base import Cache, Model, ModelOutput
-from backend.shapes import Bool, Int
+from backend.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
@@ -27,6 +27,8 @@ class Pass:
     keep_cache: bool = False
     hidden_states: bool = False
     attentions: bool = False
+    conditioning: Float["B R V"] | None = None
+    """Logits of the pass before, for a model that conditions on itself."""
 
     @property
     def rows(self) -> int:
@@ -40,6 +42,7 @@ class Pass:
         return (
             self.canvases.shape[1], self.compute, self.allowed is None, self.cache is None,
             self.keep_cache, self.hidden_states, self.attentions,
+            self.conditioning is None,
         )
 
 
@@ -54,6 +57,7 @@ def forward_together(model: Model, passes: Sequence[Pass]) -> list[ModelOutput]:
         compute=None if first.compute is None else torch.tensor(first.compute),
         project=project,
         cache=None if first.cache is None else _joined([item.cache for item in passes]),
+        **({} if first.conditioning is None else {"conditioning": torch.cat([item.conditioning for item in passes])}),
         keep_cache=first.keep_cache, hidden_states=first.hidden_states, attentions=first.attentions,
     )
     logits = output.logits.split([int(item.project.sum()) for item in passes])

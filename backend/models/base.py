@@ -104,7 +104,7 @@ class Model(Protocol):
     """What the model card states, None where it states nothing."""
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+        """Return the ids of ``text`` as a prompt; raises ``ModelError`` naming what has no token."""
 
     def as_turn(self, text: str) -> str:
         """Return ``text`` as a turn of the model's chat template; unchanged where it has none."""
