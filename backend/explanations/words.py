@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import pairwise
 
 CONTINUES = "##"
 """WordPiece's mark of a token that goes on with the word before it."""
@@ -15,7 +16,7 @@ def word_ranges(texts: Sequence[str]) -> tuple[tuple[int, int], ...]:
     brackets such as [MASK].
     """
     starts = [at for at in range(len(texts)) if at == 0 or not _goes_on(texts[at - 1], texts[at])]
-    return tuple(zip(starts, [*starts[1:], len(texts)], strict=True))
+    return tuple(pairwise([*starts, len(texts)]))
 
 
 def merged(values: Sequence[float], ranges: Sequence[tuple[int, int]]) -> tuple[float, ...]:
