@@ -69,22 +69,56 @@ def faithfulness(
 
 
 def measuring(canvas: Canvas, scores: Float["L"], points: int, rankings: int, seed: int) -> Explaining[Faithfulness]:
-    """Yield progress and return the measures; the first ranking is the explanation's own."""
+    """Yield progress and return the measures of ``scores`` among random rankings."""
+    orders = np.stack([ranked(canvas, scores), *random_orders(canvas, rankings, seed)])
+    found = yield from curves(canvas, orders, points)
+    return _judged(found, len(canvas.visible))
+
+
+@dataclass(frozen=True)
+class Curves:
+    """p(canvas), and p along each of K rankings with the top ``counts`` masked, or alone shown."""
+
+    counts: tuple[int, ...]
+    whole: float
+    deletion: Float["K P"]
+    insertion: Float["K P"]
+
+    @property
+    def comprehensiveness(self) -> Float["K"]:
+        """Mean loss without the top positions."""
+        return self.whole - self.deletion.mean(dim=1)
+
+    @property
+    def sufficiency(self) -> Float["K"]:
+        """Mean loss with nothing but the top positions."""
+        return self.whole - self.insertion.mean(dim=1)
+
+
+def ranked(canvas: Canvas, scores: Float["L"]) -> np.ndarray:
+    """Return the visible positions, highest score first, then smallest position."""
     visible = np.array(canvas.visible, dtype=np.int64)
-    counts = _counts(len(visible), points)
-    order = [visible[np.argsort(-scores.double().numpy()[visible], kind="stable")]]
-    order += [visible[np.argsort(ranks(KeyedNoise(seed), number, visible.tolist()))] for number in range(rankings)]
-    shown = np.zeros((2, len(order), len(counts), canvas.length), dtype=bool)
-    shown[0][..., visible] = True
-    for number, ranking in enumerate(order):
+    return visible[np.argsort(-scores.double().numpy()[visible], kind="stable")]
+
+
+def random_orders(canvas: Canvas, count: int, seed: int) -> list[np.ndarray]:
+    """Return the visible positions in ``count`` random orders, the same for the same seed."""
+    visible = np.array(canvas.visible, dtype=np.int64)
+    return [visible[np.argsort(ranks(KeyedNoise(seed), number, visible.tolist()))] for number in range(count)]
+
+
+def curves(canvas: Canvas, orders: np.ndarray, points: int = POINTS) -> Explaining[Curves]:
+    """Yield progress and return the curves of K rankings [K, visible] of the visible positions."""
+    counts = _counts(orders.shape[1], points)
+    shown = np.zeros((2, len(orders), len(counts), canvas.length), dtype=bool)
+    shown[0][..., list(canvas.visible)] = True
+    for number, ranking in enumerate(orders):
         for at, count in enumerate(counts):
             shown[0, number, at, ranking[:count]] = False
             shown[1, number, at, ranking[:count]] = True
     keep = torch.from_numpy(shown).flatten(0, 2)
     probs = yield from _probabilities(canvas, torch.cat((keep, torch.ones_like(keep[:1]))))
-    whole = float(probs[-1])
-    deletion, insertion = probs[:-1].unflatten(0, (2, len(order), len(counts)))
-    return _judged(counts, whole, deletion, insertion, len(visible))
+    return Curves(counts, float(probs[-1]), *probs[:-1].unflatten(0, (2, len(orders), len(counts))))
 
 
 def _counts(visible: int, points: int) -> tuple[int, ...]:
@@ -112,14 +146,14 @@ def _placed(canvas: Canvas, chunk: torch.Tensor, part: slice) -> Float["n"]:
     return probs
 
 
-def _judged(
-    counts: tuple[int, ...], whole: float, deletion: Float["K P"], insertion: Float["K P"], visible: int
-) -> Faithfulness:
-    comprehensiveness, sufficiency = _chance(whole - deletion.mean(dim=1)), _chance(whole - insertion.mean(dim=1))
+def _judged(found: Curves, visible: int) -> Faithfulness:
+    """Compare the first ranking with the others."""
+    comprehensiveness, sufficiency = _chance(found.comprehensiveness), _chance(found.sufficiency)
     by_deletion, by_insertion = comprehensiveness.value > comprehensiveness.high, sufficiency.value < sufficiency.low
     return Faithfulness(
-        counts, whole, tuple(deletion[0].tolist()), tuple(insertion[0].tolist()), deletion[1:], insertion[1:],
-        comprehensiveness, sufficiency, by_deletion and by_insertion, _verdict(by_deletion, by_insertion, visible))
+        found.counts, found.whole, tuple(found.deletion[0].tolist()), tuple(found.insertion[0].tolist()),
+        found.deletion[1:], found.insertion[1:], comprehensiveness, sufficiency,
+        by_deletion and by_insertion, _verdict(by_deletion, by_insertion, visible))
 
 
 def _chance(values: Float["K"]) -> Chance:
