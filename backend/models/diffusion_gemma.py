@@ -34,7 +34,7 @@ class CanvasNetwork:
 
     kind = "uniform_diffusion"
     shifted = False
-    padding_is_blind = False
+    padding_is_blind = narrows = False
     capabilities = frozenset({"uniform_diffusion", "cache", "self_conditioning"})
 
     def __init__(self, module: Any) -> None:

@@ -131,14 +131,17 @@ class LoadedModel:
         given = given.to(self.device)
         if rows.computed is not None:
             given = given.index_select(1, rows.computed.to(self.device))
+        wanted = rows.read_by(project, self.network.shifted)
+        read = None
+        if project is not None and self.network.narrows and not (hidden_states or attentions):
+            read, wanted = _narrowed(wanted, given.shape[1], self.device)
         asked = Asked(
             given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
             _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
-            None if conditioning is None else conditioning.to(self.device),
+            None if conditioning is None else conditioning.to(self.device), read,
         )
         states, output = self.network.forward(asked)
-        wanted = rows.read_by(project, self.network.shifted)
         if wanted is not None:
             wanted = tuple(index.to(states.device) for index in wanted)
             states = states[:, wanted[0]] if project is None else states[wanted]
@@ -211,6 +214,16 @@ class _Rows:
                 where = "the position before each wanted one" if shifted else "each wanted position"
                 raise ModelError("A prediction is wanted whose row is not computed.", f"Compute {where}.")
         return (positions,) if project is None else (batch, positions)
+
+
+def _narrowed(
+    wanted: tuple[Int["P"], Int["P"]], computed: int, device: torch.device
+) -> tuple[Int["U"] | None, tuple[Int["P"], Int["P"]]]:
+    """Return the rows that any canvas of the batch reads, and where in them each wanted row is."""
+    read, place = wanted[1].unique(return_inverse=True)
+    if not 0 < read.numel() < computed:
+        return None, wanted
+    return read.to(device), (wanted[0], place)
 
 
 def _allowed(

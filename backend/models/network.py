@@ -31,6 +31,9 @@ class Asked:
     hidden_states: bool
     attentions: bool
     conditioning: Float["B R V"] | None = None
+    read: Int["U"] | None = None
+    """Which of the computed rows are read after the last layer, None for all; only for a network that
+    ``narrows``, which then returns these alone."""
 
 
 class Network(Protocol):
@@ -43,6 +46,8 @@ class Network(Protocol):
     """Whether row i predicts position i + 1, so that a prediction is read from the row before."""
     padding_is_blind: bool
     """Whether padded rows see nothing, as in Dream; elsewhere they see the real columns."""
+    narrows: bool
+    """Whether the last layer computes only the rows that are read (``Asked.read``)."""
     capabilities: frozenset[str]
     vocab_size: int
     max_length: int

@@ -28,6 +28,8 @@ Rotary = tuple[Float["1 R D"], Float["1 R D"]]
 class Stack:
     """A network whose rows, caches and by-products can be chosen per pass."""
 
+    narrows = True
+
     def __init__(
         self, module: Any, kind: str, *, shifted: bool | None = None, padding_is_blind: bool = False
     ) -> None:
@@ -72,12 +74,15 @@ class Stack:
         for number, layer in enumerate(stack.layers):
             hidden, rotary = _moved(layer, hidden, rotary)
             states.append(hidden)
-            query, key, value = self._before(layer, hidden, rotary)
+            read = asked.read if number == self.n_layers - 1 else None
+            query, key, value = self._before(layer, hidden, rotary, read)
             if asked.positions is not None:
                 key, value = _joined(asked, number, key, value)
             keys.append(key)
             values.append(value)
             mask = masks.of(layer.self_attn, hidden.device)
+            if read is not None:
+                hidden, mask = hidden.index_select(1, read.to(hidden.device)), masks.at(mask, read)
             mixed, weight = attend(layer.self_attn, query, key, value, mask, asked.attentions)
             weights.append(weight)
             hidden = self._after(layer, hidden, mixed)
@@ -97,10 +102,10 @@ class Stack:
         rotary = self.module.model.rotary_emb(hidden[None].float(), places[None])
         hidden, rotary = _moved(block, hidden, rotary)
         rows = rows.to(hidden.device)
-        query, key, value = before_attention(block, hidden[None], rotary)
+        query, key, value = before_attention(block, hidden[None], rotary, rows)
         asked = Asked(None, None, rows, length, None, None, False, False, False)
         mask = _Masks(self.kind == "causal", asked, rows).of(block.self_attn, hidden.device)
-        mixed, weights = attend(block.self_attn, query[:, :, rows], key, value, mask, True)
+        mixed, weights = attend(block.self_attn, query, key, value, mask, True)
         before, project = hidden[rows], block.self_attn.o_proj
         mid = before + project(mixed[0])
         mlp = block.mlp(block.post_attention_layernorm(mid)[None])[0]
@@ -108,17 +113,25 @@ class Stack:
         return LayerParts(before, weights[0], value[0], output, mid, mid, mlp)
 
 
-def before_attention(layer: Any, hidden: Float["B R D"], rotary: Rotary) -> tuple[Any, Any, Any]:
-    """Return query, key and value of a layer, each [B, H, R, D_head], the first two rotated."""
+def before_attention(
+    layer: Any, hidden: Float["B R D"], rotary: Rotary, read: Int["U"] | None = None
+) -> tuple[Any, Any, Any]:
+    """Return query, key and value of a layer, each [B, H, R, D_head], the first two rotated.
+
+    ``read``: the rows whose query is wanted, None for all.
+    """
     attention = layer.self_attn
     normed = layer.input_layernorm(hidden)
-    shape = (*normed.shape[:2], -1, attention.head_dim)
+    read = None if read is None else read.to(normed.device)
+    asking = normed if read is None else normed.index_select(1, read)
     query, key, value = (
-        projection(normed).view(shape) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+        projection(rows).unflatten(2, (-1, attention.head_dim))
+        for projection, rows in ((attention.q_proj, asking), (attention.k_proj, normed), (attention.v_proj, normed))
     )  # [B, R, H, D_head]
     if hasattr(attention, "q_norm"):
         query, key = attention.q_norm(query), attention.k_norm(key)
-    return rotated(query.transpose(1, 2), rotary), rotated(key.transpose(1, 2), rotary), value.transpose(1, 2)
+    turns = rotary if read is None else (rotary[0].index_select(1, read), rotary[1].index_select(1, read))
+    return rotated(query.transpose(1, 2), turns), rotated(key.transpose(1, 2), rotary), value.transpose(1, 2)
 
 
 def after_attention(layer: Any, hidden: Float["B R D"], mixed: Float["B R D"]) -> Float["B R D"]:
@@ -178,6 +191,13 @@ class _Masks:
             mask = self._mask(window)
             self._made[key] = mask.to(device) if isinstance(mask, torch.Tensor) else mask
         return self._made[key]
+
+    def at(self, mask: Bool["B 1 R L"] | str | None, read: Int["U"]) -> Bool["B 1 U L"] | None:
+        """Return the part of a mask that belongs to the rows ``read``."""
+        if isinstance(mask, str):
+            rows = self._rows[read.to(self._rows.device)]
+            return (torch.arange(self._asked.width, device=rows.device) <= rows[:, None])[None, None]
+        return mask if mask is None or mask.shape[2] == 1 else mask.index_select(2, read.to(mask.device))
 
     def _mask(self, window: int | None) -> Bool["B 1 R L"] | str | None:
         asked = self._asked

@@ -39,7 +39,7 @@ class Parts:
 class Stock:
     """A network that runs a stock class forward."""
 
-    padding_is_blind = False
+    padding_is_blind = narrows = False
 
     def __init__(self, module: Any, kind: str, parts: Parts, *, max_length: int | None = None) -> None:
         self.module, self.kind, self._parts = module, kind, parts

@@ -1,0 +1,88 @@
+"""Regret: written tokens that the finished canvas no longer supports.
+
+Every written token is masked alone on the final canvas and scored again. Regret is log p when it was
+written minus log p now, in nats: above 0, the model would be less sure of it today. This is a
+pseudo-likelihood, one position at a time; two tokens that only support each other show no regret.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+
+from backend.canvas import replay, start_of, steps_of
+from backend.errors import Problem, RequestError
+from backend.events import Event
+from backend.explanations.base import ROWS, Explaining, Progress, Watcher, finished
+from backend.models.base import Model
+from backend.shapes import Float
+
+TINY = 1e-30
+
+
+@dataclass(frozen=True)
+class Regret:
+    """A written token then and now: its step, its probabilities in 0..1, and the regret in nats."""
+
+    position: int
+    token: int
+    step: int
+    then: float
+    now: float
+    nats: float
+    favourite: int
+    """The token that the final canvas prefers there."""
+
+
+def regrets(model: Model, events: Iterable[Event], watch: Watcher | None = None) -> tuple[Regret, ...]:
+    """Return the regret of every token that was written and stayed, in order of position.
+
+    Raises ``RequestError`` when the run was made by a model with another vocabulary or without a mask.
+    """
+    return finished(regretting(model, tuple(events)), watch)
+
+
+def regretting(model: Model, events: tuple[Event, ...], rows: int = ROWS * 4) -> Explaining[tuple[Regret, ...]]:
+    """Yield progress and return the regrets."""
+    start = start_of(events)
+    if model.mask_id is None or start.model.vocab_size != model.vocab_size:
+        raise RequestError([Problem("events", f"This run was made by {start.model.name} with {start.model.vocab_size} tokens; "
+                                              f"{model.name} cannot score it again. Load the model of the run.")])
+    final = replay(events, len(steps_of(events)))
+    kept = _last_writes(events, final)
+    positions, found = sorted(kept), []
+    per_pass = max(1, rows // len(final))
+    for begin in range(0, len(positions), per_pass):
+        yield Progress(begin, len(positions))
+        chunk = positions[begin : begin + per_pass]
+        for position, probs in zip(chunk, _alone(model, final, chunk), strict=True):
+            step, token, then = kept[position]
+            now = float(probs[token])
+            nats = float(torch.tensor([then, now]).clamp_min(TINY).log().diff().neg())
+            found.append(Regret(position, token, step, then, now, nats, int(probs.argmax())))
+    yield Progress(len(positions), len(positions))
+    return tuple(found)
+
+
+def _last_writes(events: tuple[Event, ...], final: tuple[int, ...]) -> dict[int, tuple[int, int, float]]:
+    """Return position -> (step, token, probability) of the writes that the final canvas still shows."""
+    writes: dict[int, tuple[int, int, float]] = {}
+    for step in steps_of(events):
+        for at, count in step.grows:
+            writes = {position + count * (position >= at): write for position, write in writes.items()}
+        for position in step.erases:
+            writes.pop(position, None)
+        writes |= {position: (step.index, token, prob) for position, token, prob in step.writes}
+    return {position: write for position, write in writes.items() if final[position] == write[1]}
+
+
+@torch.no_grad()
+def _alone(model: Model, final: tuple[int, ...], positions: list[int]) -> Float["n V"]:
+    """Return the distribution of each position on the canvas where it alone is masked."""
+    canvases = torch.tensor([final]).repeat(len(positions), 1)
+    project = torch.zeros(canvases.shape, dtype=torch.bool)
+    project[torch.arange(len(positions)), positions] = True
+    logits = model.forward(canvases.masked_fill(project, model.mask_id), project=project).logits
+    return logits.float().softmax(dim=-1).cpu()
