@@ -43,11 +43,10 @@ export function create(root, { trace, clock, select, want }) {
   }
 
   function describe(cell, t, step, state, known) {
-    const how = select.pin === cell ? "pinned" : select.hover ? "" : state.step === t && t > 0 ? "written now" : "";
-    setText(place, `Position ${trace.position(cell, t)}${how ? ` · ${how}` : ""}`);
+    setText(place, `Position ${trace.position(cell, t)}`);
     unpin.hidden = select.pin === null;
     const name = state.id === trace.start.eos ? "end of sequence" : quoted(trace.text(state.id));
-    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, written at step ${state.step} with probability ${number(state.prob)}`);
+    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, written ${state.step === t ? "now, " : ""}at step ${state.step} with probability ${number(state.prob)}`);
     [...list.children].forEach((row, k) => {
       const id = known?.ids[k];
       const prob = known?.probs[k] ?? 0;

@@ -20,16 +20,10 @@ function applyTheme() {
     document.body.classList.toggle("dark", theme === "dark");
   }
   document.documentElement.style.colorScheme = isDark() ? "dark" : "light";
-  const button = document.getElementById("theme-toggle");
-  const label = isDark() ? "Light" : "Dark";
-  if (button && button.textContent !== label) {
-    button.textContent = label;
-    button.title = `Switch to ${label.toLowerCase()} mode`;
-  }
 }
 
 document.addEventListener("click", (event) => {
-  if (event.target.id !== "theme-toggle") return;
+  if (!event.target.closest("#theme-toggle")) return;
   try {
     localStorage.setItem(THEME, isDark() ? "light" : "dark");
   } catch {

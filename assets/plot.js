@@ -7,14 +7,14 @@ const LEFT = 44, BOTTOM = 28, TOP = 4;
 
 export function plot(root, { trace, clock, select, label, aside = 0, paint, readout }) {
   const canvas = el("canvas", { role: "img", "aria-label": label });
-  const future = el("i", { class: "plot-future" }), head = el("i", { class: "plot-head" });
-  const row = el("i", { class: "plot-row" }), mark = el("i", { class: "plot-pin" });
+  const future = el("i", { class: "plot-future" }), head = el("i", { class: "plot-head", style: "opacity: 0" });
+  const row = el("i", { class: "plot-row", hidden: true }), mark = el("i", { class: "plot-pin", hidden: true });
   const field = el("div", { class: "plot-field" }, future, row, mark, head);
   const reading = el("p", { class: "reading" });
   const box = el("div", { class: "plot" }, canvas, field);
   root.append(box, reading);
   const size = { width: 0, height: 0, plotWidth: 0, plotHeight: 0, rows: 1, columns: 1, cell: 1 };
-  let drawn = "", visible = true, dragging = false, resized = 0;
+  let drawn = "", measured = "", visible = true, dragging = false, resized = 0;
 
   const resize = new ResizeObserver(() => { resized += 1; draw(clock.t); });
   resize.observe(box);
@@ -53,11 +53,13 @@ export function plot(root, { trace, clock, select, label, aside = 0, paint, read
   }
 
   function draw(t, layer = "") {
-    if (!trace.start || !visible) return;
+    if (!trace.start) return;
+    const room = [trace.epoch, trace.response(trace.steps).length, trace.horizon, resized].join("|");
+    if (room !== measured) { measured = room; measure(); } // out of sight too: nothing below moves when it is drawn
+    if (!visible) return;
     const key = [trace.epoch, trace.steps, trace.horizon, trace.end ? 1 : 0, layer || select.layer, theme.epoch, resized].join("|");
     if (key !== drawn) {
       drawn = key;
-      measure();
       const scale = window.devicePixelRatio || 1;
       canvas.width = Math.round(size.width * scale);
       canvas.height = Math.round(size.height * scale);

@@ -28,6 +28,11 @@ ONE_THREAD_BELOW = 200_000_000
 """Parameters below which a forward pass is faster on one CPU thread than on several."""
 
 
+def has_weights(card: ModelCard) -> bool:
+    """Tell whether an embedded model has been trained and exported here."""
+    return (card.folder / "model.safetensors").is_file()
+
+
 class RunHandle:
     """One run as its visitor sees it: its events so far, its place in the queue, a way to stop it."""
 
@@ -128,11 +133,11 @@ class LocalEngine:
         self._owner.start()
 
     def models(self) -> tuple[ModelCard, ...]:
-        """Return the embedded models, and the one given at start when it is another."""
-        chosen = self._settings.model
+        """Return the embedded models whose weights are in place, and the one given at start."""
+        chosen, there = self._settings.model, tuple(filter(has_weights, MODELS))
         if find_model(chosen):
-            return MODELS
-        return (ModelCard(chosen, chosen, "The model this server was started with.", ""), *MODELS)
+            return there
+        return (ModelCard(chosen, chosen, "The model this server was started with.", ""), *there)
 
     def ready(self, name: str) -> bool:
         """Tell whether a run of this model would start without loading."""

@@ -9,8 +9,9 @@ from typing import Any
 
 import gradio as gr
 
+from backend.models.catalogue import find_model
 from backend.tasks.base import Task
-from backend.tasks.catalogue import TASKS
+from backend.tasks.catalogue import TASKS, find_task
 from components.html import Markup, tag
 
 PER_TASK = 4
@@ -45,6 +46,21 @@ def openings(models: Collection[str], tasks: Sequence[Task] = TASKS) -> tuple[Op
         for rng in [random.Random(f"examples of {task.name}")]
         for _ in range(PER_TASK)
     )
+
+
+def opening_of(model: str) -> Opening | None:
+    """Return the example that an embedded model opens with: the one of its recorded run."""
+    card = find_model(model)
+    task = find_task(card.example_prompt) if card else None
+    return Opening(task, card.example_prompt) if task else None
+
+
+def described(prompt: str) -> str:
+    """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it."""
+    task = find_task(prompt)
+    if task:
+        return Opening(task, prompt).hint
+    return "No program here can judge an answer to this prompt; it is decoded all the same." if prompt.strip() else ""
 
 
 class Chooser(gr.HTML):

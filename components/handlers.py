@@ -99,12 +99,12 @@ class Desk:
         return (decoder_line(decoder) if decoder else Markup(""), *shown)
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
-        """Return prompt, model, length and help of the example that was picked."""
+        """Return prompt, model and length of the example that was picked."""
         index = event._data.get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
-            return (gr.skip(),) * 4
+            return (gr.skip(),) * 3
         opening = self._offered[index]
-        return opening.prompt, opening.task.model, str(opening.task.length), opening.hint
+        return opening.prompt, opening.task.model, str(opening.task.length)
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = ()) -> str:
         return json.dumps({

@@ -113,9 +113,9 @@ def test_choosing_a_decoder_shows_its_settings_only() -> None:
 
 def test_an_example_opens_with_its_own_model_and_length() -> None:
     at, _ = desk(FakeEngine())
-    prompt, model, length, hint = at.open_example(SimpleNamespace(_data={"index": 4}))
+    prompt, model, length = at.open_example(SimpleNamespace(_data={"index": 4}))
     assert prompt == OFFERED[4].prompt and model == OFFERED[4].task.model
-    assert length == str(OFFERED[4].task.length) and OFFERED[4].task.title in hint
+    assert length == str(OFFERED[4].task.length)
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, "0", None, 1.5])
