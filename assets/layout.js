@@ -23,7 +23,7 @@ export function layoutOf(trace) {
   const longest = Math.max(0, ...texts.map((text) => [...text].length));
   const kind = longest <= 1 || trace.start.model.vocab_size < 100 ? "chars" : "words";
   return {
-    kind, width: kind === "chars" ? 2 : Math.max(8, Math.min(12, longest)), box: null,
+    kind, width: kind === "chars" ? 2 : Math.max(9, Math.min(12, longest)), box: null,
     head: prompt, foot: [], rows: [], answer: 0,
   };
 }

@@ -1,6 +1,6 @@
 // Where events come from: the page's carrier, and requests for kept runs, gaps and candidates. No DOM.
 
-const CHUNK = 16, KEPT_CHUNKS = 8, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
+const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
 
 export class Source {
   /** `on` holds start, begun, queue, refused, ended, gap, filled, offline and changed. */

@@ -27,6 +27,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
 STYLES = ("assets/style.css", "assets/page.css")
+DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 
 Events = tuple[Event, ...]
@@ -37,7 +38,7 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = _finder(engine)
-    sheets = tuple(f"{root_path}/{sheet}" for sheet in STYLES)
+    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
     def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> JSONResponse:
@@ -54,12 +55,12 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     def canvas(run_id: str, step: Index = 2**31) -> HTMLResponse:
         events = find(run_id)
         last = min(step, len(steps_of(events)))
-        page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), stylesheets=sheets)
+        page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
         return HTMLResponse(page)
 
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:
-        return HTMLResponse(help_page(sheets))
+        return HTMLResponse(help_page(**look))
 
     for path in _files():
         routes.add_api_route(f"/assets/{path.relative_to(ASSETS).as_posix()}", _sender(path))
