@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from backend.tasks.base import Task
+from backend.tasks.json_record import JsonRecord
 from backend.tasks.shuffle import Shuffle
+from backend.tasks.story import Story
 from backend.tasks.sudoku import Sudoku
 from backend.tasks.sum import Sum
 from backend.tasks.tail import Tail
+from backend.tasks.who import Who
 
 # One in TEST_SHARE symmetry classes is a test class; 4x4 puzzles with 4 clues have 13 classes only.
 TASKS: tuple[Task, ...] = (
@@ -15,6 +18,9 @@ TASKS: tuple[Task, ...] = (
     Tail(),
     Sum(),
     Shuffle(),
+    Who(),
+    JsonRecord(),
+    Story(),
 )
 
 

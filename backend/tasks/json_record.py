@@ -10,8 +10,8 @@ import json
 import random
 from collections.abc import Sequence
 
-from .base import Example, Verdict
-from .people import Fact, conflict, draw_facts, parse_facts
+from backend.tasks.base import Example, Verdict
+from backend.tasks.people import Fact, conflict, draw_facts, parse_facts
 
 PREFIX = "json: "
 ALL = "All?"
@@ -22,14 +22,14 @@ PIECES = (PREFIX, ALL, '{"name":"', '","color":"', '","toy":"', '"}', "[", ",", 
 
 
 class JsonRecord:
-    """Two to four people with one thing each, and a request for one of them or for all as JSON."""
+    """Two or three people with one thing each, and a request for one of them or for all as JSON."""
 
     name = "json"
     title = "Text to JSON"
     model = "tiny-words"
     help = "Write what the prompt says about the person (or about all people, in their order) as JSON."
-    people = (2, 3, 3, 4)
-    length = 36
+    people = (2, 3, 3)
+    length = 28
 
     def generate(self, rng: random.Random, split: str) -> Example:
         """Return facts of ``split``; two in three prompts ask for one person."""

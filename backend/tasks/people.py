@@ -10,7 +10,7 @@ import random
 from dataclasses import dataclass
 from functools import lru_cache
 
-from .base import split_of
+from backend.tasks.base import split_of
 
 WOMEN = tuple("Ann Mia Eva Ida Lucy Nora Rosa Zoe Ella Lily Ruth Jane Kate Mary Sara Tina Vera Olga Emma Clara".split())
 MEN = tuple("Bob Hugo Max Leo Tom Ben Sam Dan Jack Paul Omar Ivan Finn Noah Adam Carl Eric Fred Gus Luke".split())

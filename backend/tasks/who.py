@@ -10,8 +10,8 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from .base import Example, Verdict
-from .people import Fact, conflict, draw_facts, parse_facts
+from backend.tasks.base import Example, Verdict
+from backend.tasks.people import Fact, conflict, draw_facts, parse_facts
 
 PREFIX = "who: "
 WHAT_ONE, WHAT_MANY, WHO = "What does ", "What do ", "Who has the "

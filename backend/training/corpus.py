@@ -41,8 +41,9 @@ class Corpus:
         tokens_per_step: int,
         extra_eos: int,
         seed: int,
+        offered: float = 0.0,
     ):
-        self._tokenizer, self._extra_eos, self._seed = tokenizer, extra_eos, seed
+        self._tokenizer, self._extra_eos, self._seed, self._offered = tokenizer, extra_eos, seed, offered
         chosen = [task for task in tasks if weights.get(task.name, 0) > 0]
         missing = set(weights) - {task.name for task in chosen}
         if missing:
@@ -58,13 +59,14 @@ class Corpus:
     def _draw(self, task: Task, budget: int, rng: random.Random) -> list[Block]:
         """Draw examples of ``task`` until the next one would exceed ``budget`` tokens."""
         extra = rng.randint(0, self._extra_eos)
+        least = task.length if self._offered and rng.random() < self._offered else 0
         practise = getattr(task, "practise", None)
         buckets: dict[int, list[tuple[list[int], list[int]]]] = {}
         while True:
             example = practise(rng) if practise else task.generate(rng, "train")
             prompt, answer = encode(self._tokenizer, example)
             bucket = buckets.setdefault(len(prompt), [])
-            bucket.append((prompt, [*answer, EOS, *[EOS] * extra]))
+            bucket.append((prompt, [*answer, EOS, *[EOS] * max(extra, least - len(answer) - 1)]))
             if sum(length * len(rows) for length, rows in map(_size, buckets.items())) > budget:
                 bucket.pop()
                 break

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from tokenizers import Tokenizer
 
-from backend.training.tokenizer import build_tokenizer
+from backend.tasks import json_record, people, story, who
+from backend.training.tokenizer import build_piece_tokenizer, build_tokenizer
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Recipe:
     dimensions: Dimensions = field(default_factory=Dimensions)
     tokens_per_step: int = 4096
     extra_eos: int = 4  # the answer region grows by 0 to this many end-of-sequence tokens
+    offered: float = 0.0  # share of the draws whose answer region has the length that the page offers
     mask_prompt: float = 0.0  # share of the examples whose prompt is masked and learned as well
     muon_rate: float = 0.008
     adam_rate: float = 0.002
@@ -39,6 +41,11 @@ class Recipe:
     decay: float = 0.5  # share of the run in which the rates fall linearly to zero
     minutes: float = 90.0  # of processor time, so that a paused or crowded run is not cut short
     seed: int = 0
+
+
+def _word_tokenizer() -> Tokenizer:
+    words = (*people.NAMES, *people.COLORS, *people.THINGS)
+    return build_piece_tokenizer((*words, *who.PIECES, *json_record.PIECES, *story.PIECES))
 
 
 RECIPES: dict[str, Recipe] = {
@@ -52,6 +59,20 @@ RECIPES: dict[str, Recipe] = {
                 "answer comes out right, so that decoders can be told apart by accuracy."
             ),
             weights={"sudoku6": 7, "sudoku4": 3, "tail": 6, "sum": 4, "shuffle": 2},
+            minutes=75.0,
+        ),
+        Recipe(
+            name="tiny-words",
+            summary=(
+                "It answers who has what, turns sentences into JSON records and tells short stories. Every answer has "
+                "to copy names, colors and things from the prompt and to keep together what belongs together, so that "
+                "one can ask where a word came from."
+            ),
+            weights={"who": 5, "json": 4, "story": 3},
+            tokenizer=_word_tokenizer,
+            offered=0.4,
+            mask_prompt=0.25,
+            muon_rate=0.01,
             minutes=75.0,
         ),
     )

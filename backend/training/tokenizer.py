@@ -23,12 +23,22 @@ def build_tokenizer(words: Iterable[str] = ()) -> Tokenizer:
 
     A word may begin with a space (`` Ann``); it is then another token than without.
     """
-    whole = [word for word in dict.fromkeys(words) if len(word) > 1]
+    tokenizer = build_piece_tokenizer(words)
+    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), "isolated")
+    return tokenizer
+
+
+def build_piece_tokenizer(pieces: Iterable[str]) -> Tokenizer:
+    """Return a lossless tokenizer of printable ASCII that cuts a text into as few of ``pieces`` as it can.
+
+    Spaces belong to the pieces around a name (`` has a ``), so that a name is the same token in
+    every context: at the start of a sentence, inside it, and between the quotes of JSON.
+    """
+    whole = [piece for piece in dict.fromkeys(pieces) if len(piece) > 1]
     vocabulary = [(token, 0.0) for token in SPECIAL]
     vocabulary += [(character, _CHARACTER_SCORE) for character in CHARACTERS]
     vocabulary += [(word, _WORD_SCORE) for word in whole]
     tokenizer = Tokenizer(models.Unigram(vocabulary, unk_id=UNK))
-    tokenizer.pre_tokenizer = pre_tokenizers.Split(Regex(_PIECES), "isolated")
     tokenizer.decoder = decoders.Fuse()
     tokenizer.add_special_tokens([AddedToken(token, special=True, normalized=False) for token in SPECIAL])
     return tokenizer

@@ -46,7 +46,7 @@ class Training:
         self._tokenizer = recipe.tokenizer()
         self._tasks = [task for task in tasks if recipe.weights.get(task.name, 0) > 0]
         self._corpus = Corpus(
-            tasks, recipe.weights, self._tokenizer, recipe.tokens_per_step, recipe.extra_eos, recipe.seed
+            tasks, recipe.weights, self._tokenizer, recipe.tokens_per_step, recipe.extra_eos, recipe.seed, recipe.offered
         )
         self.model = build_model(recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed)
         self._optimiser = Optimiser(dict(self.model.named_parameters()), recipe.muon_rate, recipe.adam_rate)
