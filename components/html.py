@@ -76,4 +76,5 @@ def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark:
         tag("link", rel="stylesheet", href=dark, media="(prefers-color-scheme: dark)") if dark else None,
     )
     page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
-    return Markup(f"<!doctype html>{page}")
+    # Half a character (a lone surrogate) cannot be sent; it becomes "?".
+    return Markup(f"<!doctype html>{page}".encode("utf-8", "replace").decode("utf-8"))

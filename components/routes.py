@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from backend.canvas import steps_of
 from backend.engine import LocalEngine
@@ -41,14 +41,14 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
-    def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> JSONResponse:
+    def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> Response:
         return _json(run_object(run_id, find(run_id), first))
 
     @routes.get("/runs/{run_id}/candidates")
     def candidates(
         run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0,
         last: Annotated[int, Query(alias="to", ge=0)] = 2**31,
-    ) -> JSONResponse:
+    ) -> Response:
         return _json(candidates_object(find(run_id), first, last))
 
     @routes.get("/runs/{run_id}/table", response_class=HTMLResponse)
@@ -103,8 +103,8 @@ def _example() -> Events:
     return load_run(EXAMPLE_FILE)
 
 
-def _json(value: dict[str, Any]) -> JSONResponse:
-    return JSONResponse(value, headers={"Cache-Control": "no-store"})
+def _json(value: dict[str, Any]) -> Response:
+    return Response(wire.dumps(value), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _files() -> tuple[Path, ...]:
