@@ -111,7 +111,7 @@ def test_stop_frees_the_model_before_the_next_step(gated: Site, visit: Visit) ->
     page.wait_for_function("window.unmask.trace.end !== null")
     assert run_.events_so_far[-1].reason == "cancelled" and gated.model.passes - passes <= 3
     page.get_by_text("Stopped by you after").wait_for()
-    page.wait_for_function("document.querySelector('#run').textContent === 'Run' && !document.querySelector('#run').disabled")
+    page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
     assert page.locator(".at").inner_text().endswith("stopped by you")
 
 
@@ -123,7 +123,7 @@ def test_leaving_the_page_ends_the_run(gated: Site, visit: Visit) -> None:
     run_ = gated.run_of(page)
     gated.model.permits.release(1)
     painted(page, 1)
-    page.goto("about:blank")
+    page.close()
     other = visit(gated)
     while not run_.ended:
         gated.model.permits.release(1)
@@ -227,7 +227,7 @@ def test_the_tail_is_greyed_left_out_of_the_copy_and_counted_apart(real: Site, v
     assert page.locator(".answer-text").inner_text() == end.text
     assert page.locator(".answer .count").inner_text() == f"{end.totals.answer_tokens} answer tokens, {end.totals.tail_tokens} after end of sequence"
     page.get_by_role("button", name="Copy").click()
-    page.get_by_text("Copied").wait_for()
+    page.get_by_role("button", name="Copied").wait_for()
     assert page.evaluate("navigator.clipboard.readText()") == end.text
 
 
@@ -252,11 +252,10 @@ def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit
     page.locator("#settings > button").click()
     for decoder in DECODERS[:6]:
         page.locator("#field-decoder input").click()
-        page.get_by_text(f"{decoder.title} · {decoder.mark}", exact=True).last.click()
-        page.wait_for_function("text => document.querySelector('#about-decoder').textContent.includes(text)", arg=decoder.source)
-        shown = page.locator("#settings .settings-group.shown")
-        shown.locator("[id^=field-settings-]").first.wait_for()
-        assert shown.count() == 1 and shown.locator("[id^=field-settings-]").first.get_attribute("id").startswith(f"field-settings-{decoder.name}-")
+        page.get_by_role("option", name=f"{decoder.title} · {decoder.mark}", exact=True).click()
+        page.wait_for_function("text => document.querySelector('#about-decoder').textContent.includes(text)", arg=decoder.summary)
+        page.locator(f"#settings .settings-group.shown [id^=field-settings-{decoder.name}-]").first.wait_for()
+        assert page.locator("#settings .settings-group.shown").count() == 1
         run(page)
         assert page.evaluate("window.unmask.trace.start.decoder") == decoder.name
         assert page.evaluate("window.unmask.trace.end.reason") == "done"
@@ -273,13 +272,13 @@ def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit
     ("settings-llada-steps", "99", ("99 is out of range", "1 to 20")),
     ("settings-llada-steps", "x", ("'x' is not a number",)),
     ("settings-llada-block_length", "7", ("7",)),
-    ("settings-llada-temperature", "50", ("50 is out of range", "0.0 to 5.0")),
+    ("settings-llada-steps", "1.5", ("1.5 is not a whole number",)),
 ])
 def test_bad_input_gets_a_message_at_its_field(real: Site, visit: Visit, field: str, text: str, words: tuple[str, ...]) -> None:
     page = visit(real)
     shown = page.evaluate("window.unmask.trace.start.run")
     page.locator("#settings > button").click()
-    page.locator("#field-settings-llada-temperature input[type=number]").wait_for()
+    page.locator("#field-settings-llada-steps input").wait_for()
     fill(page, field, text)
     page.locator("#run").click()
     problem = page.locator(".problem")
@@ -288,7 +287,7 @@ def test_bad_input_gets_a_message_at_its_field(real: Site, visit: Visit, field: 
     entry = page.locator(f"#field-{field} [aria-invalid=true]")
     assert entry.get_attribute("aria-errormessage") == problem.get_attribute("id")
     assert page.evaluate("field => document.querySelector(`#field-${field}`).contains(document.activeElement)", field)
-    page.wait_for_function("document.querySelector('#run').textContent === 'Run' && !document.querySelector('#run').disabled")
+    page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
     assert page.evaluate("window.unmask.trace.start.run") == shown
 
 
