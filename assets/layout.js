@@ -37,7 +37,8 @@ function puzzleOf(texts, length) {
   const rows = texts.slice(from, to).join("").split("/");
   const size = rows[0].length;
   if (rows.length < 2 || size < 2 || rows.some((row) => row.length !== size)) return null;
-  return length >= rows.length * (size + 1) - 1 ? { from, to, size } : null;
+  const whole = rows.length * (size + 1); // a row's cells and the sign that ends it
+  return length >= whole - 1 && length <= whole + size + 1 ? { from, to, size } : null;
 }
 
 export function chunks(list, size) {

@@ -54,6 +54,8 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     @routes.get("/runs/{run_id}/table", response_class=HTMLResponse)
     def canvas(run_id: str, step: Index = 2**31) -> HTMLResponse:
         events = find(run_id)
+        if not events:
+            raise HTTPException(404, "This run has not begun yet.")
         last = min(step, len(steps_of(events)))
         page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
         return HTMLResponse(page)
@@ -89,7 +91,7 @@ def _finder(engine: LocalEngine) -> Callable[[str], Events]:
         if run_id == EXAMPLE:
             return _example()
         handle = engine.find(run_id)
-        if handle is None or not handle.events_so_far:
+        if handle is None:
             raise HTTPException(404, "This run is not kept any more. Run it again.")
         return handle.events_so_far
 

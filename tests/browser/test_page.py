@@ -239,7 +239,7 @@ def test_an_example_of_every_task_opens_and_runs(real: Site, visit: Visit) -> No
         before = page.locator("#field-prompt :is(textarea, input)").first.input_value()
         page.locator("#examples select").select_option(value)
         page.wait_for_function("before => document.querySelector('#field-prompt :is(textarea, input)').value !== before", arg=before)
-        page.wait_for_function("title => document.querySelector('#task-help').textContent.startsWith(title)", arg=title)
+        page.wait_for_function("title => document.querySelector('#task-help').textContent.trim().startsWith(title)", arg=title)
         run(page)
         assert page.evaluate("window.unmask.trace.start.task.title") == title
         assert page.locator(".verdict b").inner_text() in ("✓ Right", "✗ Wrong")
@@ -312,6 +312,7 @@ def test_two_visitors_do_not_see_each_others_runs(gated: Site, visit: Visit) -> 
         fill(page, "prompt", prompt)
         fill(page, "length", "6")
         page.evaluate("window.unmask.clock.autoReplay = false")
+        gated.model.permits.release(1)  # the first run's pass must end before the second one is let in
         press_run(page)
     gated.model.permits.release(100)
     for page, prompt in zip(pages, ("1+1=", "2+2="), strict=True):
