@@ -312,12 +312,12 @@ def test_two_visitors_do_not_see_each_others_runs(gated: Site, visit: Visit) -> 
         fill(page, "prompt", prompt)
         fill(page, "length", "6")
         page.evaluate("window.unmask.clock.autoReplay = false")
-        gated.model.permits.release(1)  # the first run's pass must end before the second one is let in
-        press_run(page)
-    gated.model.permits.release(100)
+        page.locator("#run").click()
+        page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Running …'")
+    gated.model.permits.release(100)  # now both are there
     for page, prompt in zip(pages, ("1+1=", "2+2="), strict=True):
-        page.wait_for_function("window.unmask.trace.end !== null")
-        assert page.evaluate("window.unmask.trace.start.request.prompt") == prompt
+        page.wait_for_function("window.unmask.trace.start.run !== 'example' && window.unmask.trace.end !== null")
+        assert page.evaluate("[window.unmask.trace.start.request.prompt, window.unmask.trace.end.reason]") == [prompt, "done"]
         assert gated.run_of(page).request.prompt == prompt and page.evaluate("window.unmask.trace.lost") == 0
     ids = {page.evaluate("window.unmask.trace.start.run") for page in pages}
     assert len(ids) == 2
