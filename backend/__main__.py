@@ -14,7 +14,7 @@ from backend.decoders.catalogue import DECODERS
 from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest, to_lines
 from backend.measures.catalogue import MEASURES
-from backend.models.catalogue import MODELS
+from backend.models.catalogue import CARDS, MODELS
 from backend.reference import default_text, markdown, range_text
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +48,13 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--mask-id", type=int, help="for a folder whose mask token is not known")
     run.add_argument("--out", type=Path, metavar="FILE", help="also save the run to this file")
     run.set_defaults(command=_run)
+    checking = commands.add_parser("check", help="load a model, run one pass and say what works on it")
+    checking.add_argument("source", help="catalogue name, folder or hub id")
+    checking.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:1 or balanced")
+    checking.add_argument("--dtype", default="auto", help="auto, float32, bfloat16 or float16")
+    checking.add_argument("--revision", help="branch, tag or commit of a hub repository")
+    checking.add_argument("--mask-id", type=int, help="for a folder whose mask token is not known")
+    checking.set_defaults(command=_check)
     for name, command, text in (
         ("models", _models, "the models that ship with the project"),
         ("decoders", _decoders, "the decoders, their settings and ranges"),
@@ -99,9 +106,20 @@ def _setting(text: str) -> tuple[str, Any]:
 
 
 def _models(arguments: argparse.Namespace) -> int:
-    for card in MODELS:
-        there = "" if (card.folder / "model.safetensors").is_file() else "  (not trained yet)"
+    for card in CARDS:
+        there = "" if card.trained else "  (not trained yet)"
         _say(f"{card.name}{there}\n    {card.title}. {card.help}\n    example: {card.example_prompt}")
+    return 0
+
+
+def _check(arguments: argparse.Namespace) -> int:
+    from backend.describe import check
+    from backend.models.loading import load_model
+
+    model = load_model(arguments.source, device=arguments.device, dtype=arguments.dtype, revision=arguments.revision,
+                       mask_id=arguments.mask_id)
+    for line in check(model):
+        _say(line)
     return 0
 
 

@@ -12,8 +12,16 @@ from typing import Protocol
 
 import numpy as np
 
-TOKENS, ORDER = 0, 1
-"""Streams: draws for the choice of a token, and for the choice of a position."""
+TOKENS, ORDER, RESIDUAL = 0, 1, 2
+"""Streams: draws for the choice of a token, of a position, and of a token that replaces a refused one."""
+
+BRANCHES = 16
+"""The streams from here on belong to the branches of a search; the first branch keeps ``TOKENS``."""
+
+
+def branch_stream(number: int) -> int:
+    """Return the stream of a search's branch ``number``; branch 0 draws what a run without search draws."""
+    return TOKENS if number == 0 else BRANCHES + number
 
 
 class Noise(Protocol):
@@ -37,10 +45,10 @@ class KeyedNoise:
 
 
 def gumbel(
-    noise: Noise, step: int, positions: Sequence[int], vocab_size: int
+    noise: Noise, step: int, positions: Sequence[int], vocab_size: int, stream: int = TOKENS
 ) -> np.ndarray:
     """Return standard Gumbel noise [M, V] for the choice of a token at each position."""
-    rows = [noise.uniform(TOKENS, step, position, vocab_size) for position in positions]
+    rows = [noise.uniform(stream, step, position, vocab_size) for position in positions]
     return -np.log(-np.log(np.stack(rows)))
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from backend.decoders.catalogue import DECODERS
 from backend.measures.catalogue import MEASURES
-from backend.models.catalogue import MODELS
+from backend.models.catalogue import CARDS
 from backend.settings import Settings
 from backend.tasks.catalogue import TASKS
 
@@ -30,6 +30,8 @@ def default_text(item: Any) -> str:
 def range_text(item: Any) -> str:
     """Return a setting's range in words."""
     option = item.metadata["option"]
+    if option.kind == "bool":
+        return "true or false"
     if option.choices:
         return " or ".join(option.choices)
     high = option.high if isinstance(option.high, str) else f"{option.high:g}"
@@ -78,7 +80,7 @@ def _tasks() -> Iterator[str]:
 def _models() -> Iterator[str]:
     yield "## Models\n"
     yield "| model | meaning |\n| --- | --- |"
-    for card in MODELS:
+    for card in CARDS:
         yield f"| `{card.name}`: {card.title} | {card.help} |"
     yield ""
 

@@ -11,6 +11,7 @@ from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.errors import ModelError, Problem, RequestError
 from backend.events import RunRequest
 from backend.models.base import Model
+from backend.tape import OPEN
 
 SEED_MAX = 2**63 - 1
 TOP_K_MAX = 64
@@ -25,6 +26,8 @@ class Plan:
     settings: Any
     layout: Layout
     canvas: tuple[int, ...]
+    mask_id: int
+    """The id of an open position: the model's mask, or ``OPEN`` for a causal model."""
 
     @property
     def settings_shown(self) -> dict[str, Any]:
@@ -51,8 +54,14 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
     wrong = wrong or decoder.check(settings, layout)
     if problems or wrong:
         raise RequestError([*problems, *wrong])
-    answer = [fixed.get(at, model.mask_id) for at in range(request.length)]
-    return Plan(request, decoder, settings, layout, (*prompt_ids, *answer))
+    extent = decoder.extent(settings, layout)
+    if len(prompt_ids) + extent > model.max_length:
+        raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks and the window is "
+                                              f"{model.max_length}; ask for fewer.")])
+    layout = _layout(len(prompt_ids), extent, fixed)
+    mask_id = OPEN if model.mask_id is None else model.mask_id
+    answer = [fixed.get(at, mask_id) for at in range(extent)]
+    return Plan(request, decoder, settings, layout, (*prompt_ids, *answer), mask_id)
 
 
 def _normal(request: RunRequest, model: Model) -> RunRequest:
@@ -95,7 +104,7 @@ def _decoder(model: Model, name: str, problems: list[Problem]) -> Decoder | None
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:
-    if model.mask_id is None:
+    if model.mask_id is None and model.kind == "masked_diffusion":
         problems.append(Problem("model", f"The mask token of {model.name} is not known; load it with mask_id=..., "
                                          "or add mask_token_id to its config.json."))
     for field, value, low, high in (

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from backend.canvas import answer_ids, apply
-from backend.events import End, RunRequest, Start, Step, Totals, Write
+from backend.events import Candidates, End, RunRequest, Start, Step, Totals, Write
 from backend.models.base import Model
 from backend.observing import Seen
+
+OPEN = -1
+"""Stands for an open position on the canvas of a model without a mask token."""
 
 
 class Tape:
@@ -38,7 +42,7 @@ class Tape:
 
     def masked(self) -> tuple[int, ...]:
         """Return the response positions that hold a mask, in order."""
-        mask = self._model.mask_id
+        mask = self._mask
         begin = self._start.prompt_length
         return tuple(at for at in range(begin, len(self.canvas)) if self.canvas[at] == mask)
 
@@ -48,9 +52,11 @@ class Tape:
     ) -> Start:
         """Return the ``Start`` of this run and set the canvas to it."""
         self.canvas = list(canvas)
+        info = self._model.info()
+        self._mask = info.mask_id if info.mask_id is not None else OPEN
         self._start = Start(
-            request, self._model.info(), canvas, prompt_length, blocks, settings,
-            self._texts((*canvas, self._model.mask_id)),
+            request, replace(info, mask_id=self._mask), canvas, prompt_length, blocks, settings,
+            self._texts((*canvas, self._mask)),
         )
         return self._start
 
@@ -60,27 +66,34 @@ class Tape:
         self.rows += rows
 
     def step(
-        self, seen: Seen, writes: tuple[Write, ...], *, erases: tuple[int, ...] = (),
-        notes: Mapping[str, Any],
+        self, seen: Seen | None, writes: tuple[Write, ...], *, erases: tuple[int, ...] = (),
+        drafts: tuple[Write, ...] = (), rejects: tuple[int, ...] = (), notes: Mapping[str, Any],
+        cache_ages: tuple[int | None, ...] = (), scores: Mapping[str, tuple[float | None, ...]] | None = None,
     ) -> Step:
-        """Return the step that makes these changes, and make them on the canvas."""
+        """Return the step that makes these changes, and make them on the canvas.
+
+        ``scores`` are the decoder's own, aligned with ``seen.positions``. Masked positions that the
+        pass did not compute get no score.
+        """
         self._steps += 1
-        shown = [token for _, token, _ in writes]
-        shown += [token for row in seen.candidates.ids for token in row]
+        masked = self.masked()
+        shown = [token for _, token, _ in (*writes, *drafts)]
+        shown += [token for row in seen.candidates.ids for token in row] if seen else []
+        named = {**seen.scores, **(scores or {})} if seen else {}
         step = Step(
-            self._steps, self.passes, self.rows, self.elapsed_s, writes, erases,
-            masked=seen.positions, scores=seen.scores, candidates=seen.candidates,
+            self._steps, self.passes, self.rows, self.elapsed_s, writes, erases, drafts, rejects,
+            masked=masked, scores={name: _spread(values, seen.positions, masked) for name, values in named.items()},
+            candidates=seen.candidates if seen else Candidates(), cache_ages=cache_ages,
             notes=notes, texts=self._texts(shown),
         )
-        self._written += len(writes)
-        self.canvas = apply(self.canvas, step, self._model.mask_id)
+        self._written += len(writes) - len(erases)
+        self.canvas = apply(self.canvas, step, self._mask)
         return step
 
     def end(self, reason: str, message: str = "") -> End:
         """Return the ``End`` of this run; masks that are left do not count as answer."""
         answer, tail = answer_ids(self.canvas, self._start)
-        mask = self._model.mask_id
-        answer = tuple(token for token in answer if token != mask)
+        answer = tuple(token for token in answer if token != self._mask)
         return End(reason, self._model.decode(answer), self._totals(len(answer), tail), message)
 
     def _totals(self, answer: int, tail: int) -> Totals:
@@ -93,4 +106,14 @@ class Tape:
     def _texts(self, ids: Iterable[int | None]) -> dict[int, str]:
         new = {token for token in ids if token is not None and token not in self._shown}
         self._shown |= new
-        return {token: self._model.token(token) for token in sorted(new)}
+        return {token: "" if token == OPEN else self._model.token(token) for token in sorted(new)}
+
+
+def _spread(
+    values: tuple[float | None, ...], positions: tuple[int, ...], masked: tuple[int, ...]
+) -> tuple[float | None, ...]:
+    """Return the values of ``positions`` at the places of ``masked``, None elsewhere."""
+    if positions == masked:
+        return values
+    known = dict(zip(positions, values, strict=True))
+    return tuple(known.get(position) for position in masked)

@@ -37,15 +37,16 @@ class FakeModel:
     """Known logits: a fixed random table by position, left neighbour and right neighbour.
 
     A byte tokenizer: ids 0..255 are bytes, 256 the mask, 257 the end of sequence. ``passes`` counts
-    the forward passes, ``seen`` keeps their canvases.
+    the forward passes, ``computed`` the rows, ``seen`` keeps the canvases.
     """
 
     name, family, kind = "fake", "fake", "masked_diffusion"
     mask_id, eos_id, pad_id = 256, 257, None
-    vocab_size, max_length, n_layers, n_heads = 258, 96, 0, 0
+    vocab_size, max_length, n_layers, n_heads = 258, 320, 2, 1
     device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
     example_prompt = "2+2="
-    capabilities = frozenset({"bidirectional"})
+    capabilities = frozenset({"bidirectional", "cache", "attention"})
+    shifted = False
 
     def __init__(self, sharpness: float = 2.0) -> None:
         source = torch.Generator().manual_seed(5)
@@ -54,6 +55,7 @@ class FakeModel:
             sharpness * torch.randn(shape, generator=source) for _ in range(3)
         )
         self.passes = 0
+        self.computed = 0
         self.seen: list[torch.Tensor] = []
 
     def encode(self, text: str) -> tuple[int, ...]:
@@ -73,14 +75,35 @@ class FakeModel:
                          self.vocab_size, self.mask_id, self.eos_id, {"torch": torch.__version__})
 
     def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
-        left, right = self._left[input_ids.roll(1, 1)], self._right[input_ids.roll(-1, 1)]
-        return self._at[: input_ids.shape[1]] + left + right
+        left, right = input_ids.roll(1, 1), input_ids.roll(-1, 1)
+        if attention_mask is not None:
+            after = torch.arange(input_ids.shape[1] - 1)
+            right[:, :-1][~attention_mask[:, after, after + 1]] = self.mask_id
+        positions = torch.arange(input_ids.shape[1]) % self.vocab_size
+        return self._at[positions] + self._left[left] + self._right[right]
 
-    def forward(self, input_ids=None, *, project=None, cache: Cache | None = None, **_) -> ModelOutput:
+    def forward(
+        self, input_ids=None, *, project=None, cache: Cache | None = None, compute=None, keep_cache=False,
+        attention_mask=None, attentions=False, hidden_states=False, **_,
+    ) -> ModelOutput:
+        """Run one pass; a row that is not computed keeps the token that its cache was made of."""
         self.passes += 1
         self.seen.append(input_ids.clone())
-        logits = self.logits(input_ids)
-        return ModelOutput(logits if project is None else logits[project])
+        self.computed += len(input_ids) * (input_ids.shape[1] if compute is None else len(compute))
+        known = input_ids.clone()
+        if compute is not None and cache is not None:
+            held = cache.keys[0][:, 0, :, 0].long()
+            known[:, : held.shape[1]] = held[:, : known.shape[1]]
+            known[:, compute] = input_ids[:, compute]
+        logits = self.logits(known, attention_mask)
+        kept = known[:, None, :, None].float()
+        likes = torch.stack([self._at[known][..., :8] for _ in range(1)], dim=1)
+        weights = (likes @ likes.transpose(2, 3) / 8).softmax(dim=-1)
+        return ModelOutput(
+            logits if project is None else logits[project], Cache((kept,), (kept,)) if keep_cache else None,
+            (self._at[known][..., :16],) if hidden_states else (),
+            (weights, weights.roll(1, 3)) if attentions else (),
+        )
 
 
 @pytest.fixture
@@ -109,8 +132,14 @@ def gqa():
 
 @pytest.fixture(scope="session")
 def golden_models(mha, gqa) -> dict[str, object]:
-    """Both golden checkpoints by name."""
-    return {"llada_mha": mha, "llada_gqa": gqa}
+    """Every golden checkpoint by name."""
+    return {
+        "llada_mha": mha,
+        "llada_gqa": gqa,
+        "dream_gqa": load_model(GOLDEN / "dream_gqa"),
+        "a2d_qwen3": load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
+        "llada2_moe": load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
+    }
 
 
 @pytest.fixture(scope="session")

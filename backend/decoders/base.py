@@ -83,17 +83,18 @@ class View:
         """Return the indices into ``positions`` of the masked positions inside ``block``."""
         return [at for at, position in enumerate(self.positions) if block[0] <= position < block[1]]
 
-    def drawn(self, temperature: float) -> tuple[tuple[int, ...], tuple[float, ...]]:
+    def drawn(self, temperature: float, stream: int = 0) -> tuple[tuple[int, ...], tuple[float, ...]]:
         """Return one token per masked position at ``temperature`` and its probability at 1.
 
         At 0 the arg-max; otherwise an exact draw by the Gumbel-max rule, in float64, with noise
-        keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form).
+        keyed by step and position (LLaDA, ``add_gumbel_noise``, in its logarithmic form). ``stream``
+        sets further draws for the same place apart (see ``noise``).
         """
-        if temperature == 0:
+        if temperature == 0 or not self.positions:
             return self.tokens, self.probs
         from backend import sampling  # needs torch, which a catalogue must not wait for
 
-        return sampling.gumbel_max(self, temperature)
+        return sampling.gumbel_max(self, temperature, stream)
 
 
 @dataclass(frozen=True)
@@ -105,6 +106,10 @@ class Choice:
     why: str = ""
     notes: Mapping[str, Any] = field(default_factory=dict)
     state: Any = None
+    drafts: tuple[Write, ...] = ()
+    rejects: tuple[int, ...] = ()
+    scores: Mapping[str, tuple[float | None, ...]] = field(default_factory=dict)
+    """Per-position values of the decoder's own, aligned with the view's positions."""
 
 
 class Decoder(Protocol):
@@ -128,8 +133,29 @@ class Decoder(Protocol):
     def guidance(self, settings: Any) -> float:
         """Return the classifier-free guidance scale; 0 asks for no second sequence."""
 
+    def extent(self, settings: Any, layout: Layout) -> int:
+        """Return the response positions of the real canvas, at least ``layout.length``."""
+
     def choose(self, view: View, settings: Any, state: Any) -> Choice:
-        """Return what this pass changes; ``state`` is the last choice's, None at the start."""
+        """Return what this pass changes; ``state`` is the last choice's, None at the start.
+
+        A decoder that needs more than one pass over the canvas per step has ``decode(world)``
+        instead: a generator that asks for passes and yields events (see ``backend.world``).
+        """
+
+
+DEFAULT_BLOCK = 32
+"""Positions per block of the decoders that are made for blocks, where it divides the length."""
+
+
+def default_block(length: int) -> int:
+    """Return 32, or the length where 32 does not divide it."""
+    return length if length % DEFAULT_BLOCK else DEFAULT_BLOCK
+
+
+def cut(layout: Layout, size: int) -> tuple[Block, ...]:
+    """Return the response range in blocks of ``size``, the last one shorter where it does not fit."""
+    return tuple((start, min(start + size, layout.end)) for start in range(layout.prompt_length, layout.end, max(size, 1)))
 
 
 class BaseDecoder:
@@ -140,6 +166,8 @@ class BaseDecoder:
     source = ""
     mark = "sourced"
     needs: frozenset[str] = frozenset({"bidirectional"})
+    remasks = False
+    """Whether written positions may be erased or replaced, as in a search whose best branch changes."""
 
     @property
     def summary(self) -> str:
@@ -155,9 +183,11 @@ class BaseDecoder:
 
     def blocks(self, settings: Any, layout: Layout) -> tuple[Block, ...]:
         """Return blocks of the ``block_length`` setting, or one block where there is none."""
-        size = getattr(settings, "block_length", None) or layout.length
-        starts = range(layout.prompt_length, layout.end, max(size, 1))
-        return tuple((start, min(start + size, layout.end)) for start in starts)
+        return cut(layout, getattr(settings, "block_length", None) or layout.length)
+
+    def extent(self, settings: Any, layout: Layout) -> int:
+        """Return the length that was asked for."""
+        return layout.length
 
     def guidance(self, settings: Any) -> float:
         """Return the ``cfg_scale`` setting, or 0 where there is none."""

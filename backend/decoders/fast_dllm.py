@@ -5,26 +5,36 @@ are written together: rank r needs a confidence of 1 - factor / (r + 1), which i
 under which the paper proves that picking tokens apart picks the same as picking them jointly.
 With both off and ``steps`` set, LLaDA's even schedule is used.
 
-Source: Fast-dLLM (arXiv 2505.22618), ``llada/generate.py`` at 24cc59e7; the factor rule from the
-dLLM project's port at ca176752.
+With a cache, a pass over everything opens each block, and the further passes compute only the block
+(dual) or the block and what follows (prefix), reading stale keys and values for the rest. At least
+one such pass follows in every block, as in the reference, even when nothing is left to write. A
+model whose predictions are read from the row before (Dream) writes a block's first token from the
+opening pass and nothing else. ``audit`` adds an uncached pass after each cached one and records how
+far the cached predictions are from the true ones.
+
+Source: Fast-dLLM (arXiv 2505.22618), ``llada/generate.py`` and ``dream/model/generation_utils_block.py``
+at 24cc59e7; the factor rule from the dLLM project's port at ca176752.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Choice, Layout, View, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
 )
+from backend.decoders.caches import aged
 from backend.decoders.schedules import Progress, advanced, block_problems
 from backend.errors import Problem
 
-DEFAULT_BLOCK = 32
+if TYPE_CHECKING:
+    from backend.world import Asking, Decoding, World
 
 
 @dataclass(frozen=True)
 class Settings:
-    """Fast-dLLM's settings; the caches come with the models that can be cached."""
+    """Fast-dLLM's settings."""
 
     threshold: float | None = option(0.9, "float", "Confidence from which a token is written at once. Higher is slower and safer.",
                                      low=0.0, high=1.0, step=0.01, nullable=True, title="Threshold")
@@ -35,9 +45,11 @@ class Settings:
     temperature: float = option(0.0, "float", "0 takes the most probable token; higher draws more freely.",
                                 low=0.0, high=5.0, step=0.1, title="Temperature")
     cache: str = option("none", "choice", "Which keys and values are kept between passes.",
-                        choices=("none",), title="Cache")
+                        choices=("none", "prefix", "dual"), title="Cache")
     steps: int | None = option(None, "int", "With the threshold off: forward passes in all, on LLaDA's even schedule.",
                                low=1, high="length", nullable=True, title="Steps")
+    audit: bool = option(False, "bool", "With a cache: run an uncached pass beside each cached one and record how far apart their predictions are.",
+                         title="Audit the cache")
 
 
 class FastDllm(BaseDecoder):
@@ -50,17 +62,54 @@ class FastDllm(BaseDecoder):
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[tuple[int, int], ...]:
         """Return blocks of 32 unless set, or one block where 32 does not divide the length."""
-        size = settings.block_length or (layout.length if layout.length % DEFAULT_BLOCK else DEFAULT_BLOCK)
-        return tuple(
-            (start, start + size) for start in range(layout.prompt_length, layout.end, max(size, 1))
-        )
+        return cut(layout, settings.block_length or default_block(layout.length))
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
         """Refuse uneven blocks, and settings that leave no rule for how much to write."""
         if settings.threshold is None and settings.factor is None and settings.steps is None:
             return [Problem("settings.threshold", "None leaves no rule; set threshold, factor or steps.")]
-        size = settings.block_length or self.blocks(settings, layout)[0][1] - layout.prompt_length
-        return block_problems(layout, size, _scheduled_steps(settings))
+        return block_problems(layout, settings.block_length or default_block(layout.length), _scheduled_steps(settings))
+
+    def decode(self, world: World) -> Decoding:
+        """Decode block by block with the cache that is set."""
+        if world.settings.cache == "none":
+            yield from world.choosing(self)
+            return
+        state: Progress | None = None
+        for block in world.blocks:
+            if world.masked_in(block):
+                state = yield from self._cached_block(world, block, state)
+
+    def _cached_block(self, world: World, block: Block, state: Progress | None) -> Decoding:
+        """Fill one block: a pass over everything, then passes over the rows that are not kept."""
+        everything = range(len(world.canvas))
+        view, opening = yield from world.predict(keep_cache=True)
+        choice = self._opening(world, view, block, state)
+        state, ages = choice.state, aged((), everything, len(everything))
+        yield world.step(choice, ages)
+        computed = range(block[0], block[1] if world.settings.cache == "dual" else len(everything))
+        first = True
+        while world.masked_in(block) or first:
+            first = False
+            view, _ = yield from world.predict(among=computed, compute=tuple(computed), cache=opening.cache)
+            choice = self.choose(view, world.settings, state) if world.masked_in(block) else _idle(state)
+            if world.settings.audit:
+                choice = yield from _audited(world, view, choice)
+            state, ages = choice.state, aged(ages, computed, len(everything))
+            yield world.step(choice, ages)
+        return state
+
+    def _opening(self, world: World, view: View, block: Block, state: Progress | None) -> Choice:
+        """Return what the pass over everything writes."""
+        choice = self.choose(view, world.settings, state)
+        if not world.shifted or block[0] not in world.masked:
+            return choice
+        # The cached rows begin with the block, and the prediction for its first position is in the
+        # row before: it is now or never.
+        at = view.positions.index(block[0])
+        tokens, probs = view.drawn(world.settings.temperature)
+        return replace(choice, writes=writes_of(view, [at], tokens, probs),
+                       why="The block's first token is written from the pass over everything: the cached rows do not predict it.")
 
     def choose(self, view: View, settings: Settings, state: Progress | None) -> Choice:
         """Write what the rule accepts in the active block, at least the most confident position."""
@@ -73,8 +122,28 @@ class FastDllm(BaseDecoder):
             writes_of(view, ordered[:count], tokens, probs),
             why=why,
             notes={"block": progress.block, "accepted": count},
-            state=Progress(progress.block, progress.schedule, progress.done + 1),
+            state=progress.next,
         )
+
+
+def _idle(state: Progress | None) -> Choice:
+    return Choice(why="The block was full after its opening pass; the reference computes it once more.", state=state)
+
+
+def _audited(world: World, view: View, choice: Choice) -> Asking:
+    """Return the choice with how far the cached predictions were from those of a full pass, in nats."""
+    from backend.measures.base import dot
+
+    canvas, wanted = world.whole(view.positions)
+    output = yield from world.forward(canvas, wanted)
+    true = world.peek(output.logits, view.positions)
+    apart = dot(true.log_probs.exp(), true.log_probs - view.log_probs).clamp_min(0)
+    agreed = sum(a == b for a, b in zip(true.tokens, view.tokens, strict=True))
+    found = {"cache_drift_mean": float(apart.mean()), "cache_drift_max": float(apart.max())} if len(apart) else {}
+    return replace(
+        choice, notes={**choice.notes, **found, "cache_same_token": agreed, "cache_looked_at": len(view.positions)},
+        scores={**choice.scores, "cache_drift": tuple(apart.tolist())},
+    )
 
 
 def _scheduled_steps(settings: Settings) -> int | None:

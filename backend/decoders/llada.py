@@ -62,7 +62,7 @@ class Llada(BaseDecoder):
             why=f"{count} of {len(inside)} masked positions written: the {how}"
                 + (f", in block {progress.block + 1} of {len(blocks)}." if len(blocks) > 1 else "."),
             notes={"block": progress.block, "quota": count},
-            state=Progress(progress.block, progress.schedule, progress.done + 1),
+            state=progress.next,
         )
 
     def _order(

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from backend.decoders.base import Block, Layout, View
 from backend.errors import Problem
 
@@ -15,6 +17,25 @@ def even_schedule(masks: int, steps: int) -> tuple[int, ...]:
     """
     share, surplus = divmod(masks, steps)
     return tuple(share + (step < surplus) for step in range(steps))
+
+
+def linear_schedule(masks: int, steps: int) -> tuple[int, ...]:
+    """Return how many tokens each pass writes on dLLM's linear schedule, passes that write none left out.
+
+    Going from time t to s, round(masks left x (1 - s / t)) are written, halves to even. The reference
+    computes the probability through 1 - (1 - t) in float32, and in about three of ten small cases
+    that decides the rounding: 4 masks in 3 steps are (1, 1, 2) there and (1, 2, 1) in exact
+    arithmetic. It is reproduced here on purpose.
+
+    Source: dLLM ``core/samplers/utils.py`` and ``core/schedulers/alpha.py`` at ca176752.
+    """
+    counts, one = [], np.float32(1)
+    for left in range(steps, 0, -1):
+        later, now = (one - (one - np.float32(step / steps)) for step in (left - 1, left))
+        count = min(round(masks * float(one - later / now)), masks)
+        counts.append(count)
+        masks -= count
+    return tuple(count for count in counts if count)
 
 
 def block_problems(layout: Layout, block_length: int | None, steps: int | None) -> list[Problem]:
@@ -50,12 +71,28 @@ class Progress:
     done: int
 
 
+    @property
+    def quota(self) -> int:
+        """The number that the schedule gives to this pass."""
+        return self.schedule[self.done]
+
+    @property
+    def next(self) -> Progress:
+        """The progress after this pass."""
+        return Progress(self.block, self.schedule, self.done + 1)
+
+
 def advanced(
     view: View, blocks: tuple[Block, ...], steps: int | None, state: Progress | None
 ) -> Progress:
     """Return the progress at this pass: the same block, or the next one that holds a mask."""
-    active = next(at for at, block in enumerate(blocks) if view.within(block))
+    active = active_block(view, blocks)
     if state is not None and state.block == active:
         return state
     passes = steps_per_block(steps, len(blocks), view.layout.length)
     return Progress(active, even_schedule(len(view.within(blocks[active])), passes), 0)
+
+
+def active_block(view: View, blocks: tuple[Block, ...]) -> int:
+    """Return the number of the first block that holds a mask."""
+    return next(at for at, block in enumerate(blocks) if view.within(block))

@@ -6,6 +6,7 @@ and values are reused, what is returned besides logits. ``logits`` is its conven
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -17,29 +18,44 @@ from backend.shapes import Bool, Float, Int
 
 @dataclass(frozen=True)
 class Cache:
-    """Keys and values of every layer for every canvas position, and when each row was computed.
+    """Keys and values of every layer for the first n canvas positions: those computed so far.
 
-    ``keys`` and ``values``: per layer [B, H_kv, L, D_head], keys after rotary embedding (a
-    position's rotation never changes on a fixed canvas). Immutable: a pass returns a new cache.
+    ``keys`` and ``values``: per layer [B, H_kv, n, D_head], keys after rotary embedding (a
+    position's rotation never changes). Immutable: a pass returns a new cache.
     """
 
-    keys: tuple[Float["B H L D"], ...]
-    values: tuple[Float["B H L D"], ...]
+    keys: tuple[Float["B H n D"], ...]
+    values: tuple[Float["B H n D"], ...]
+
+    @property
+    def length(self) -> int:
+        """The number of positions held."""
+        return self.keys[0].shape[2]
+
+    def first(self, count: int) -> Cache:
+        """Return the cache of the first ``count`` positions: what a causal model undoes, or shares."""
+        return Cache(tuple(key[:, :, :count] for key in self.keys), tuple(value[:, :, :count] for value in self.values))
+
+    def of(self, rows: Sequence[int]) -> Cache:
+        """Return the cache of these rows of the batch, each as often as it is named."""
+        index = torch.tensor(rows)
+        return Cache(*(tuple(part.index_select(0, index.to(part.device)) for part in parts)
+                       for parts in (self.keys, self.values)))
 
 
 @dataclass(frozen=True)
 class ModelOutput:
     """What one forward pass gave.
 
-    ``logits``: [B, R, V] for all computed rows, or [R, V] in row-major order where ``project``
-    chose them. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
-    ``attentions``: N tensors [B, H, R, L], after softmax.
+    ``logits``: [B, R, V] for all computed rows, or [P, V] in row-major order for the positions that
+    ``project`` chose. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
+    ``attentions``: N tensors [B, H, R, n], after softmax, over the n columns held after the pass.
     """
 
     logits: Float["... V"]
     cache: Cache | None = None
     hidden_states: tuple[Float["B R D"], ...] = ()
-    attentions: tuple[Float["B H R L"], ...] = ()
+    attentions: tuple[Float["B H R n"], ...] = ()
 
 
 class Model(Protocol):
@@ -56,14 +72,24 @@ class Model(Protocol):
     max_length: int
     n_layers: int
     n_heads: int
+    shifted: bool
+    """The prediction for a position is read from the row before it (Dream, causal models)."""
     device: torch.device
     dtype: torch.dtype
     weights_hash: str
     example_prompt: str | None
     capabilities: frozenset[str]
+    stop_ids: frozenset[int]
+    """Every id that ends an answer: end of sequence, and end of turn where there is one."""
+    has_chat_template: bool
+    licence: str | None
+    """What the model card states, None where it states nothing."""
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none."""
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""
@@ -73,6 +99,9 @@ class Model(Protocol):
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
+
+    def embed(self, ids: Int["B L"]) -> Float["B L D"]:
+        """Return the input embeddings of ``ids``, as ``inputs_embeds`` takes them."""
 
     def logits(
         self,
@@ -95,12 +124,23 @@ class Model(Protocol):
         keep_cache: bool = False,
         hidden_states: bool = False,
         attentions: bool = False,
+        conditioning: Float["B R V"] | None = None,
     ) -> ModelOutput:
-        """Run one pass over a batch of canvases of one length.
+        """Run one pass over a batch of canvases of one length L.
 
-        ``compute``: the positions whose rows are computed, the same for the whole batch; the
-        others are read from ``cache``. None computes all. ``project``: the rows whose logits are
-        wanted (they must be computed); None projects every computed row.
+        ``compute``: the positions whose rows are computed, the same for the whole batch, in rising
+        order; None computes all. The columns that exist in a pass are the n that ``cache`` holds and
+        the computed ones; what is neither is not there for attention. So ``compute`` is free among
+        the first n and then goes on without a gap: on a canvas of fixed length a full pass fills the
+        cache and later passes refresh rows of it; a causal run starts with its prompt and adds the
+        rows that it has decided, while the canvas may grow from pass to pass.
+
+        ``project``: the positions whose prediction is wanted; None for those computed. Where the
+        family predicts from the row before, that row must be computed, the position itself need
+        not: ``compute=[p - 1], project={p}`` is one step of causal decoding.
+
+        ``conditioning``: the logits of the computed rows in the pass before, where the capability
+        ``self_conditioning`` says that the family reads them.
+
+        Raises ``ModelError`` when a row is needed that is neither computed nor cached.
         """
-
-

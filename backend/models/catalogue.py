@@ -22,12 +22,23 @@ class ModelCard:
         """The folder with config.json, model.safetensors and tokenizer.json."""
         return ASSETS / self.name
 
+    @property
+    def trained(self) -> bool:
+        """Whether its weights are in place."""
+        return (self.folder / "model.safetensors").is_file()
 
-MODELS: tuple[ModelCard, ...] = (
+
+CARDS: tuple[ModelCard, ...] = (
     ModelCard(
         "tiny-diffusion",
         "Tiny diffusion: puzzles and arithmetic",
         "A masked diffusion model of 2.7 million parameters, trained here on Sudoku and sums.",
+        "sudoku: .4.1/...3/1.../....=",
+    ),
+    ModelCard(
+        "tiny-causal",
+        "Tiny causal: the same puzzles, left to right",
+        "The causal twin of tiny-diffusion: same corpus, tokenizer and size.",
         "sudoku: .4.1/...3/1.../....=",
     ),
     ModelCard(
@@ -39,6 +50,10 @@ MODELS: tuple[ModelCard, ...] = (
 )
 
 
+MODELS: tuple[ModelCard, ...] = tuple(card for card in CARDS if card.trained)
+"""Those that can be opened: a card without weights yet is not offered."""
+
+
 def find_model(name: str) -> ModelCard | None:
-    """Return the embedded model of that name, or None."""
-    return next((card for card in MODELS if card.name == name), None)
+    """Return the embedded model of that name, trained or not, or None."""
+    return next((card for card in CARDS if card.name == name), None)

@@ -7,12 +7,12 @@ rather than guessed (activation, block type, biases of attention and norm, scale
 from __future__ import annotations
 
 import re
-from typing import Any
 
 import torch
-from transformers import LlamaConfig
+from transformers import LlamaConfig, LlamaForCausalLM
 
-from backend.errors import ModelError
+from backend.models.family import Family, Raw, Tensors, refuse_other
+from backend.models.stack import Stack
 
 EXPECTED = {
     "activation_type": ("silu",),
@@ -45,17 +45,14 @@ _BLOCK = {
 _BLOCK_NAME = re.compile(r"model\.transformer\.blocks\.(\d+)\.(\w+)\.(weight|bias)")
 
 
-def config_of(raw: dict[str, Any]) -> LlamaConfig:
-    """Return the stock configuration of a LLaDA folder's config.json.
+def build(raw: Raw) -> Stack:
+    """Return the network of a LLaDA folder.
 
     Raises ``ModelError`` naming the key whose value means another network.
     """
-    for key, allowed in EXPECTED.items():
-        if key in raw and raw[key] not in allowed:
-            raise ModelError(f"config.json has {key} = {raw[key]!r}; this reader knows {allowed[0]!r} only.",
-                             "Use a LLaDA checkpoint of the published 8B architecture.")
+    refuse_other(raw, EXPECTED, "Use a LLaDA checkpoint of the published 8B architecture.")
     heads = raw["n_heads"]
-    return LlamaConfig(
+    config = LlamaConfig(
         vocab_size=raw.get("embedding_size") or raw["vocab_size"],
         hidden_size=raw["d_model"],
         num_hidden_layers=raw["n_layers"],
@@ -69,16 +66,14 @@ def config_of(raw: dict[str, Any]) -> LlamaConfig:
         attention_bias=bool(raw.get("include_qkv_bias") or raw.get("include_bias")),
         mlp_bias=bool(raw.get("include_bias")),
         hidden_act="silu",
-        is_causal=False,
     )
+    with torch.device("meta"):
+        return Stack(LlamaForCausalLM(config), "masked_diffusion")
 
 
-def rename(tensors: dict[str, torch.Tensor], raw: dict[str, Any]) -> dict[str, torch.Tensor]:
+def rename(tensors: Tensors, raw: Raw) -> Tensors:
     """Return the tensors under Llama's names; unknown names stay and fail the strict match."""
-    renamed = {stock_name(name): tensor for name, tensor in tensors.items()}
-    if raw.get("weight_tying") and "lm_head.weight" not in renamed:
-        renamed["lm_head.weight"] = renamed["model.embed_tokens.weight"]
-    return renamed
+    return {stock_name(name): tensor for name, tensor in tensors.items()}
 
 
 def stock_name(name: str) -> str:
@@ -89,3 +84,6 @@ def stock_name(name: str) -> str:
     if match is None or match[2] not in _BLOCK:
         return name
     return f"model.layers.{match[1]}.{_BLOCK[match[2]]}.{match[3]}"
+
+
+FAMILY = Family("llada", "LLaDA", build, ("llada",), ("LLaDAModelLM",), rename)

@@ -12,50 +12,64 @@ import torch
 from backend.errors import ModelError
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
-from backend.models.llama import Asked, LlamaNetwork
+from backend.models.chat import ChatTemplate
+from backend.models.network import Asked, Network
+from backend.models.special import SpecialIds
 from backend.models.tokens import PlainIds, Tokens
 from backend.shapes import Bool, Float, Int
 
 
 @dataclass(frozen=True)
-class SpecialIds:
-    """The ids that decoding needs; None where the model has no such token."""
+class Texts:
+    """How a model reads and writes text: its tokenizer, and its chat template where it has one."""
 
-    mask: int | None
-    eos: int | None
-    pad: int | None
+    tokens: Tokens | PlainIds
+    chat: ChatTemplate | None = None
 
 
 class LoadedModel:
-    """The ``Model`` of every family whose network offers ``embed``, ``forward`` and ``project``."""
+    """The ``Model`` of every family: what is common to all networks, written once."""
 
     def __init__(
         self,
-        network: LlamaNetwork,
-        tokens: Tokens | PlainIds,
+        network: Network,
+        texts: Texts,
         special: SpecialIds,
         *,
         name: str,
         family: str,
         weights_hash: str,
         example_prompt: str | None,
+        licence: str | None = None,
     ) -> None:
-        self._network = network
-        self._tokens = tokens
+        self.network = network
+        self._tokens, self._chat = texts.tokens, texts.chat
         self.name, self.family, self.weights_hash = name, family, weights_hash
-        self.kind = "causal" if network.causal else "masked_diffusion"
+        self.kind, self.capabilities = network.kind, network.capabilities
         self.mask_id, self.eos_id, self.pad_id = special.mask, special.eos, special.pad
-        self.example_prompt = example_prompt
+        self.stop_ids = special.stop
+        self.example_prompt, self.licence = example_prompt, licence
         self.vocab_size, self.max_length = network.vocab_size, network.max_length
         self.n_layers, self.n_heads = network.n_layers, network.n_heads
-        first = next(network.stock.parameters())
+        self.shifted = network.shifted
+        first = next(network.module.parameters())
         self.device, self.dtype = first.device, first.dtype
-        kinds = {"causal"} if network.causal else {"bidirectional"}
-        self.capabilities = (network.capabilities - {"bidirectional"}) | kinds
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
         return self._tokens.encode(text)
+
+    @property
+    def has_chat_template(self) -> bool:
+        """Whether the model was trained on turns, so that ``as_turn`` has something to apply."""
+        return self._chat is not None
+
+    def as_turn(self, text: str) -> str:
+        """Return ``text`` as a turn of the model's chat template; unchanged where it has none.
+
+        Raises ``ModelError`` when the template fails.
+        """
+        return text if self._chat is None else self._chat.applied(text)
 
     def decode(self, ids: tuple[int, ...]) -> str:
         """Return the text of ``ids``, special tokens left out."""
@@ -67,7 +81,7 @@ class LoadedModel:
 
     def parameters(self) -> Iterator[torch.nn.Parameter]:
         """Yield the weights."""
-        return self._network.stock.parameters()
+        return self.network.module.parameters()
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
@@ -77,6 +91,10 @@ class LoadedModel:
             self.name, self.family, self.kind, self.weights_hash, str(self.dtype).removeprefix("torch."),
             str(self.device), self.vocab_size, self.mask_id, self.eos_id, versions,
         )
+
+    def embed(self, ids: Int["B L"]) -> Float["B L D"]:
+        """Return the input embeddings of ``ids``, as ``inputs_embeds`` takes them."""
+        return self.network.embed(ids.to(self.device))
 
     def logits(
         self,
@@ -101,64 +119,96 @@ class LoadedModel:
         keep_cache: bool = False,
         hidden_states: bool = False,
         attentions: bool = False,
+        conditioning: Float["B R V"] | None = None,
     ) -> ModelOutput:
         """Run one pass over a batch of canvases of one length; see ``models.base``.
 
-        Raises ``ModelError`` when rows are left out without a cache, or more than the window asked.
+        Raises ``ModelError`` for a pass that cannot be computed, or is longer than the window.
         """
         given = input_ids if inputs_embeds is None else inputs_embeds
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ModelError("A pass needs either input_ids or inputs_embeds.", "Give exactly one of them.")
-        length = given.shape[1]
-        self._refuse_bad_pass(length, compute, cache)
-        if compute is not None:
-            compute = compute.to(self.device)
-            given = given.to(self.device).index_select(1, compute)
-        embeds = given.to(self.device) if inputs_embeds is not None else self._network.embed(given.to(self.device))
-        mask = _allowed(attention_mask, compute, self.device)
-        asked = Asked(compute, mask, cache, keep_cache, hidden_states, attentions)
-        rows, output = self._network.forward(embeds, length, asked)
-        if self._network.causal:
-            rows = _shifted(rows, compute)
-        if project is not None:
-            project = project.to(self.device)
-            rows = rows[project if compute is None else project.index_select(1, compute)]
+        rows = _Rows.of(given.shape[1], compute, cache, self.max_length)
+        given = given.to(self.device)
+        if rows.computed is not None:
+            given = given.index_select(1, rows.computed.to(self.device))
+        asked = Asked(
+            given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
+            None if rows.computed is None else rows.computed.to(self.device), rows.width,
+            _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
+            None if conditioning is None else conditioning.to(self.device),
+        )
+        states, output = self.network.forward(asked)
+        wanted = rows.read_by(project, self.network.shifted)
+        if wanted is not None:
+            wanted = tuple(index.to(states.device) for index in wanted)
+            states = states[:, wanted[0]] if project is None else states[wanted]
         return ModelOutput(
-            self._network.project(rows), output.cache, output.hidden_states, output.attentions
+            self.network.project(states), output.cache, output.hidden_states, output.attentions
         )
 
-    def _refuse_bad_pass(self, length: int, compute: Int["R"] | None, cache: Cache | None) -> None:
-        if length > self.max_length:
-            raise ModelError(f"A canvas of {length} positions is beyond this model's window of {self.max_length}.",
+
+@dataclass(frozen=True)
+class _Rows:
+    """The rows of a pass: which are computed (None: all of ``width``), how many columns there are."""
+
+    computed: Int["R"] | None
+    width: int
+
+    @classmethod
+    def of(cls, length: int, compute: Int["R"] | None, cache: Cache | None, limit: int) -> _Rows:
+        """Return the rows; raises ``ModelError`` when some are neither computed nor cached."""
+        if length > limit:
+            raise ModelError(f"A canvas of {length} positions is beyond this model's window of {limit}.",
                              "Shorten the prompt or the answer.")
-        if compute is not None and cache is None and compute.numel() < length:
-            raise ModelError(f"{compute.numel()} of {length} rows were asked for without a cache to read the others from.",
-                             "Pass the cache of an earlier full pass.")
+        if compute is None:
+            return cls(None, length)
+        compute = compute.cpu()
+        held = 0 if cache is None else cache.length
+        new = compute[compute >= held]
+        if compute.numel() == 0 or bool((compute.diff() <= 0).any()) or int(compute[-1]) >= length or compute[0] < 0:
+            raise ModelError(f"The rows to compute must be positions below {length} in rising order.",
+                             "Sort them, each once.")
+        if new.numel() and int(new[-1]) - held + 1 != new.numel():
+            raise ModelError(f"The cache holds {held} positions and the computed rows do not follow on them.",
+                             "Compute the positions between too, or pass the cache of an earlier full pass.")
+        return cls(compute, max(held, int(compute[-1]) + 1))
 
+    def read_by(self, project: Bool["B L"] | None, shifted: bool) -> tuple[Int["P"], ...] | None:
+        """Return the computed rows that the wanted predictions are read from; None: all, in order.
 
-def _shifted(rows: Float["B R D"], compute: Int["R"] | None) -> Float["B R D"]:
-    """Return rows that predict their own position: a causal row predicts the next one.
-
-    Position 0 has no predecessor and keeps its own row. Raises ``ModelError`` when the row before
-    a computed one was not computed.
-    """
-    here = torch.arange(rows.shape[1], device=rows.device) if compute is None else compute
-    before = (here - 1).clamp_min(0)
-    at = torch.searchsorted(here, before).clamp_max(here.numel() - 1)
-    if not bool((here[at] == before).all()):
-        raise ModelError("A causal row is read from the position before it, and one of those was not computed.",
-                         "Compute the position before each wanted one too, in rising order.")
-    return rows.index_select(1, at)
+        Raises ``ModelError`` when a prediction is wanted whose row is not computed.
+        """
+        if project is None and not shifted:
+            return None
+        if project is None:
+            positions = torch.arange(self.width) if self.computed is None else self.computed
+        else:
+            batch, positions = project.cpu().nonzero(as_tuple=True)
+        if shifted:
+            positions = (positions - 1).clamp_min(0)  # position 0 has no row before it and keeps its own
+        if self.computed is not None:
+            place = torch.full((max(self.width, 1 + max(positions.tolist(), default=0)),), -1)
+            place[self.computed] = torch.arange(self.computed.numel())
+            positions = place[positions]
+            if bool((positions < 0).any()):
+                where = "the position before each wanted one" if shifted else "each wanted position"
+                raise ModelError("A prediction is wanted whose row is not computed.", f"Compute {where}.")
+        return (positions,) if project is None else (batch, positions)
 
 
 def _allowed(
-    mask: Int["B L"] | Bool["B L L"] | None, compute: Int["R"] | None, device: torch.device
+    mask: Int["B L"] | Bool["B L L"] | None, rows: _Rows, blind: bool, device: torch.device
 ) -> Bool["B 1 R L"] | None:
     """Return which column each computed row may see, or None where every row sees all."""
     if mask is None:
         return None
-    mask = mask.to(device).bool()
+    mask = mask.to(device).bool()[..., : rows.width]
+    if mask.dim() == 2 and bool(mask.all()):
+        return None
+    if mask.dim() == 2 and not blind:
+        return mask[:, None, None, :]
     if mask.dim() == 2:
-        return None if bool(mask.all()) else mask[:, None, None, :]
-    mask = mask if compute is None else mask.index_select(1, compute)
+        mask = mask[:, :, None] & mask[:, None, :]
+    mask = mask[:, : rows.width] if rows.computed is None else mask.index_select(1, rows.computed.to(device))
     return mask[:, None]

@@ -1,49 +1,42 @@
 """The only way weights enter: safetensors, strict key match, no code from the folder.
 
-The family is read from config.json as plain JSON. A folder is recognised by ``model_type``; its
-tensors are renamed onto modules of the transformers library and must match them exactly.
+1. The source is found: an embedded model, a folder, or a hub repository (``hub``).
+2. config.json is read as plain JSON and its family recognised (``families``); nothing of the folder runs.
+3. The network is built without weights, matched against the files' headers, and filled (``weights``).
+4. Tokenizer, chat template and special ids are read; what is missing there is missing, not guessed.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+import re
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file
 
 from backend.errors import ModelError
-from backend.models import llada, llama
 from backend.models.base import Model
 from backend.models.catalogue import MODELS, find_model
-from backend.models.llama import LlamaNetwork
-from backend.models.loaded import LoadedModel, SpecialIds
-from backend.models.tokens import PlainIds, Tokens
+from backend.models.chat import ChatTemplate
+from backend.models.families import recognised
+from backend.models.family import Family, Raw
+from backend.models.hub import fetched
+from backend.models.loaded import LoadedModel, Texts
+from backend.models.network import Network
+from backend.models.placing import BALANCED, device_of, dtype_of, place_by, spread
+from backend.models.special import special_ids
+from backend.models.tokens import read_tokens
+from backend.models.weights import AGAIN, Place, fill, weight_files
 
+CARD_HEAD = 4096
+"""Characters of a model card in which its licence is looked for."""
 
-@dataclass(frozen=True)
-class Family:
-    """How one kind of folder becomes a network."""
-
-    name: str
-    module: ModuleType
-    causal: Callable[[dict[str, Any]], bool]
-
-
-FAMILIES = {
-    "llama": Family("llama", llama, llama.is_causal),
-    "llada": Family("llada", llada, lambda raw: False),
-}
-"""``model_type`` of config.json -> family."""
-
-SHOWN_KEYS = 3
-"""How many missing or unexpected tensors a message names."""
+BLOB_NAME_LENGTH = 64
+"""Hexadecimal digits of a SHA-256: the name of a weight file in the hub's cache."""
 
 
 def load_model(
@@ -55,39 +48,48 @@ def load_model(
     mask_id: int | None = None,
     eos_id: int | None = None,
     pad_id: int | None = None,
+    compile: bool = False,
+    progress: Callable[[float], None] | None = None,
 ) -> Model:
     """Open a model by catalogue name, local folder or hub id, ready to run.
 
-    ``device``: ``auto`` takes a GPU where there is one. ``dtype``: ``auto`` is bfloat16 on a GPU
-    that supports it and float32 elsewhere. Special ids come from the arguments, else from
-    tokenizer and config; a diffusion model without a known mask loads, and ``run`` refuses it.
+    ``device``: ``auto`` takes a GPU where there is one, ``balanced`` spreads layers over all GPUs.
+    ``dtype``: ``auto`` is bfloat16 on a GPU that supports it and float32 elsewhere. ``revision``: of a
+    hub repository. Special ids come from the arguments, else from tokenizer and config; a diffusion
+    model without a known mask loads, and ``run`` refuses it. ``compile``: slower first pass, faster
+    later ones. ``progress`` is called with the share of the weights that is in place, 0 to 1.
 
     Raises ``ModelError`` that names the file or key at fault and the remedy.
     """
     folder, name, example = _located(source, revision)
     raw = _config(folder)
-    family = _family(raw)
-    target, number_type = _placement(device, dtype)
-    network = LlamaNetwork.empty(_stock_config(family, raw), family.causal(raw))
-    files = _weight_files(folder)
-    _fill(network, family.module.rename(_tensors(files), raw), target, number_type)
-    tokens = Tokens.read(folder / "tokenizer.json") if (folder / "tokenizer.json").is_file() else PlainIds()
-    special = SpecialIds(
-        mask=_special(mask_id, tokens, ("[MASK]", "<|mdm_mask|>", "<|mask|>", "<mask>"), raw, "mask_token_id"),
-        eos=_special(eos_id, tokens, ("[EOS]",), raw, "eos_token_id"),
-        pad=_special(pad_id, tokens, ("[PAD]",), raw, "pad_token_id"),
-    )
-    _refuse_bad_ids(special, network.vocab_size)
+    family = recognised(raw)
+    first = device_of(device)
+    number_type = dtype_of(dtype, first)
+    network = _network(family, raw)
+    files = weight_files(folder)
+    over = spread(network.module, number_type) if device == BALANCED and first.type == "cuda" else {}
+    place: Place = place_by(over) if over else lambda _: first
+    with ThreadPoolExecutor(max_workers=1) as aside:
+        digest = aside.submit(_digest, files)
+        fill(network.module, files, family, raw, place, number_type, progress)
+    network.placed(over)
+    if compile:
+        network.compile()
+    tokenizer_config = _json(folder / "tokenizer_config.json")
+    tokens = read_tokens(folder, tokenizer_config)
+    special = special_ids(
+        {"mask": mask_id, "eos": eos_id, "pad": pad_id}, raw, tokenizer_config, tokens, network.vocab_size)
     return LoadedModel(
-        network, tokens, special,
-        name=name, family=family.name, weights_hash=_digest(files), example_prompt=example,
+        network, Texts(tokens, ChatTemplate.read(folder, tokenizer_config)), special,
+        name=name, family=family.name, weights_hash=digest.result(), example_prompt=example, licence=_licence(folder),
     )
 
 
 def _located(source: str | Path, revision: str | None) -> tuple[Path, str, str | None]:
     card = find_model(str(source))
     if card is not None:
-        if not (card.folder / "config.json").is_file():
+        if not card.trained:
             raise ModelError(f"The embedded model {card.name} has no weights in {card.folder}.",
                              f"Train it with: python -m backend.training train --model {card.name}")
         return card.folder, card.name, card.example_prompt
@@ -98,160 +100,70 @@ def _located(source: str | Path, revision: str | None) -> tuple[Path, str, str |
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
         raise ModelError(f"There is no model {str(source)!r}.",
                          f"Give one of {names}, a folder with config.json, or a hub id such as owner/name.")
-    return _downloaded(str(source), revision), str(source), None
+    return fetched(str(source), revision, lambda folder: recognised(_config(folder))), str(source), None
 
 
-def _downloaded(repository: str, revision: str | None) -> Path:
-    """Return the local copy of a hub repository: data files only, from the cache when offline."""
-    from huggingface_hub import snapshot_download  # only when a hub model is asked for
-
-    try:
-        folder = snapshot_download(repository, revision=revision, allow_patterns=["*.json", "*.safetensors"])
-    except Exception as error:  # the hub client raises many kinds; each means: not to be had
-        raise ModelError(f"The hub model {repository!r} could not be fetched ({type(error).__name__}).",
-                         "Check the name and the connection, or give a local folder.") from error
-    return Path(folder)
-
-
-def _config(folder: Path) -> dict[str, Any]:
+def _config(folder: Path) -> Raw:
     path = folder / "config.json"
+    if not path.is_file():
+        raise ModelError(f"{folder} has no config.json.", "Give the folder that holds config.json and *.safetensors.")
+    return _json(path)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    """Return the object in a JSON file, empty when there is no such file."""
+    if not path.is_file():
+        return {}
     try:
-        raw = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        raise ModelError(f"{folder} has no config.json.", "Give the folder that holds config.json and *.safetensors.") from error
-    except (OSError, ValueError) as error:
-        raise ModelError(f"{path} cannot be read as JSON ({error}).", "Copy the file again from the model's source.") from error
-    if not isinstance(raw, dict):
-        raise ModelError(f"{path} holds no JSON object.", "Copy the file again from the model's source.")
-    return raw
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError, RecursionError) as error:
+        raise ModelError(f"{path} cannot be read as JSON ({error}).", AGAIN) from error
+    if not isinstance(found, dict):
+        raise ModelError(f"{path} holds no JSON object.", AGAIN)
+    return found
 
 
-def _family(raw: dict[str, Any]) -> Family:
-    kind = str(raw.get("model_type", "")).lower()
-    if kind not in FAMILIES:
-        raise ModelError(f"config.json names the model type {kind!r}; the families read here are {', '.join(FAMILIES)}.",
-                         "Use a model of one of these families.")
-    return FAMILIES[kind]
+def _licence(folder: Path) -> str | None:
+    """Return the licence that a model card states in its head, None where it states none."""
+    card = folder / "README.md"
+    if not card.is_file():
+        return None
+    with card.open(encoding="utf-8", errors="replace") as source:
+        head = source.read(CARD_HEAD)
+    found = re.match(r"---\n(?:.*\n)*?licen[cs]e:[ \t]*([\w.+-]{1,40})[ \t]*\n", head)
+    return found[1] if found else None
 
 
-def _stock_config(family: Family, raw: dict[str, Any]) -> Any:
+def _network(family: Family, raw: Raw) -> Network:
+    if raw.get("quantization_config"):
+        raise ModelError("config.json describes quantized weights, which are not read.",
+                         "Use the checkpoint in float32, bfloat16 or float16.")
     try:
-        return family.module.config_of(raw)
+        return family.build(raw)
     except KeyError as error:
-        raise ModelError(f"config.json lacks the key {error}.", "Copy the file again from the model's source.") from error
-    except (TypeError, ValueError) as error:
-        raise ModelError(f"config.json has a value that fits no {family.name} model ({error}).",
-                         "Copy the file again from the model's source.") from error
+        raise ModelError(f"config.json lacks the key {error}.", AGAIN) from error
+    except ModelError:
+        raise
+    except Exception as error:  # the configuration classes raise many kinds of their own
+        raise ModelError(f"config.json has a value that fits no {family.title} model ({error}).", AGAIN) from error
 
 
-def _placement(device: str, dtype: str) -> tuple[torch.device, torch.dtype]:
-    try:
-        target = torch.device(("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device)
-    except RuntimeError as error:
-        raise ModelError(f"{device!r} is not a device.", "Give auto, cpu, cuda or cuda:0.") from error
-    if target.type == "cuda" and not torch.cuda.is_available():
-        raise ModelError(f"The device {device!r} was asked for and this machine has no GPU that PyTorch can use.",
-                         "Use device='cpu', or install a CUDA build of PyTorch.")
-    if dtype == "auto":
-        half = target.type == "cuda" and torch.cuda.is_bf16_supported()
-        return target, torch.bfloat16 if half else torch.float32
-    kinds = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
-    if dtype not in kinds:
-        raise ModelError(f"{dtype!r} is not a number type.", f"Give auto or one of {', '.join(kinds)}.")
-    return target, kinds[dtype]
+def _digest(files: Sequence[Path]) -> str:
+    """Return the SHA-256 of the weight files, the first 16 hex digits.
 
-
-def _weight_files(folder: Path) -> tuple[Path, ...]:
-    """Return the files that hold the weights: one, the shards of an index, or whatever is there."""
-    single, index = folder / "model.safetensors", folder / "model.safetensors.index.json"
-    if single.is_file():
-        return (single,)
-    if index.is_file():
-        return _shards(folder, index)
-    files = tuple(sorted(folder.glob("*.safetensors")))
-    if not files:
-        raise ModelError(f"{folder} has no *.safetensors file.", "Only safetensors are read; convert the checkpoint first.")
-    return files
-
-
-def _shards(folder: Path, index: Path) -> tuple[Path, ...]:
-    try:
-        names = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        raise ModelError(f"{index} is no index of shards ({error}).", "Copy the file again from the model's source.") from error
-    files = tuple(folder / Path(name).name for name in names)
-    absent = [path.name for path in files if not path.is_file()]
-    if absent:
-        raise ModelError(f"{folder} lacks {_listed('shards', absent)}.", "Copy the missing files from the model's source.")
-    return files
-
-
-def _tensors(files: Iterable[Path]) -> dict[str, torch.Tensor]:
-    tensors: dict[str, torch.Tensor] = {}
+    Raises ``ModelError`` for a file of the hub's cache that is not what was downloaded: a blob there is
+    named by its own SHA-256.
+    """
+    whole = hashlib.sha256()
     for path in files:
-        try:
-            tensors |= load_file(path)
-        except (SafetensorError, OSError) as error:
-            raise ModelError(f"{path} cannot be read as safetensors ({error}).",
-                             "Copy the file again from the model's source.") from error
-    return tensors
-
-
-def _fill(
-    network: LlamaNetwork, tensors: dict[str, torch.Tensor], device: torch.device, dtype: torch.dtype
-) -> None:
-    """Assign the tensors to the network's modules, every one and no other."""
-    wanted = network.stock.state_dict()
-    missing = [name for name in wanted if name not in tensors]
-    unexpected = [name for name in tensors if name not in wanted]
-    if missing or unexpected:
-        raise ModelError(
-            "The tensors do not match config.json: " + "; ".join(filter(None, (
-                _listed("missing", missing), _listed("unexpected", unexpected)))) + ".",
-            "Check that config.json and the safetensors belong to the same model.")
-    for name, tensor in tensors.items():
-        if tensor.shape != wanted[name].shape:
-            raise ModelError(f"The tensor {name} has shape {list(tensor.shape)}; config.json asks for {list(wanted[name].shape)}.",
-                             "Check that config.json and the safetensors belong to the same model.")
-    placed = {name: tensor.to(device, dtype) for name, tensor in tensors.items()}
-    network.stock.load_state_dict(placed, strict=True, assign=True)
-    network.stock.tie_weights()
-    network.stock.requires_grad_(False)
-    network.stock.model.rotary_emb.to(device)
-
-
-def _listed(word: str, names: list[str]) -> str:
-    if not names:
-        return ""
-    more = f" and {len(names) - SHOWN_KEYS} more" if len(names) > SHOWN_KEYS else ""
-    return f"{len(names)} {word} ({', '.join(names[:SHOWN_KEYS])}{more})"
-
-
-def _special(
-    given: int | None, tokens: Tokens | PlainIds, names: tuple[str, ...], raw: dict[str, Any], key: str
-) -> int | None:
-    if given is not None:
-        return given
-    configured = raw.get(key)
-    if isinstance(configured, list):
-        configured = configured[0] if configured else None
-    if configured is not None:
-        return int(configured)
-    return tokens.find(names)
-
-
-def _refuse_bad_ids(special: SpecialIds, vocab_size: int) -> None:
-    for word, token_id in (("mask", special.mask), ("eos", special.eos), ("pad", special.pad)):
-        if token_id is not None and not 0 <= token_id < vocab_size:
-            raise ModelError(f"The {word} id {token_id} is outside the vocabulary of {vocab_size}.",
-                             f"Give {word}_id between 0 and {vocab_size - 1}.")
-
-
-def _digest(files: Iterable[Path]) -> str:
-    """Return the SHA-256 of the weight files, the first 16 hex digits."""
-    digest = hashlib.sha256()
-    for path in files:
+        digest = hashlib.sha256()
         with path.open("rb") as source:
             while chunk := source.read(1 << 20):
-                digest.update(chunk)
-    return digest.hexdigest()[:16]
+                whole.update(chunk)
+                if path.is_symlink():
+                    digest.update(chunk)
+        blob = path.resolve().name
+        if path.is_symlink() and len(blob) == BLOB_NAME_LENGTH and digest.hexdigest() != blob:
+            raise ModelError(f"{path} is damaged: its content is not what was downloaded.",
+                             f"Delete {path.resolve()} and open the model again.")
+    return whole.hexdigest()[:16]

@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from tokenizers import Tokenizer
 
 from backend.errors import ModelError
 
 
-class Tokens:
-    """A folder's tokenizer.json, read by the tokenizers library (data only, no code)."""
+STOCK_CLASSES = {
+    "Qwen2Tokenizer": "Qwen2Tokenizer", "Qwen2TokenizerFast": "Qwen2Tokenizer", "DreamTokenizer": "Qwen2Tokenizer",
+    "GPT2Tokenizer": "GPT2Tokenizer", "GPT2TokenizerFast": "GPT2Tokenizer",
+    "RobertaTokenizer": "RobertaTokenizer", "RobertaTokenizerFast": "RobertaTokenizer",
+    "BertTokenizer": "BertTokenizer", "BertTokenizerFast": "BertTokenizer",
+}
+"""Tokenizers that are read from vocab.json and merges.txt, or vocab.txt: what a folder names -> the class of
+transformers that knows the rules. Dream's folders name a class of their own, which is Qwen2's."""
 
-    def __init__(self, tokenizer: Tokenizer, unknown_id: int | None) -> None:
+
+def read_tokens(folder: Path, tokenizer_config: Mapping[str, Any]) -> Tokens | PlainIds:
+    """Return the tokenizer of a folder, or plain ids where it has none.
+
+    Raises ``ModelError`` when a tokenizer's file is there and cannot be read.
+    """
+    path = folder / "tokenizer.json"
+    named = STOCK_CLASSES.get(str(tokenizer_config.get("tokenizer_class")))
+    parts = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file() or (folder / "vocab.txt").is_file()
+    try:
+        if path.is_file():
+            return Tokens(Tokenizer.from_file(str(path)))
+        if named and parts:
+            import transformers  # knows how these files were split before there was tokenizer.json
+
+            stock = getattr(transformers, named).from_pretrained(str(folder), local_files_only=True)
+            return Tokens(stock.backend_tokenizer)
+    except Exception as error:  # both libraries raise bare kinds for every bad file
+        raise ModelError(f"The tokenizer of {folder} cannot be read ({error}).",
+                         "Copy its files again from the model's source.") from error
+    return PlainIds()
+
+
+class Tokens:
+    """A folder's tokenizer, run by the tokenizers library (data only, no code)."""
+
+    def __init__(self, tokenizer: Tokenizer) -> None:
         self._tokenizer = tokenizer
-        self._unknown_id = unknown_id
+        self._unknown_id = tokenizer.token_to_id("[UNK]")
         self._special = {
             at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
         self.token = lru_cache(maxsize=65536)(self._token)
-
-    @classmethod
-    def read(cls, path: Path) -> Tokens:
-        """Return the tokenizer of ``path``; raises ``ModelError`` when it cannot be read."""
-        try:
-            tokenizer = Tokenizer.from_file(str(path))
-        except Exception as error:  # the library raises bare Exception for every bad file
-            raise ModelError(f"{path.name} cannot be read as a tokenizer ({error}).",
-                             "Copy the file again from the model's source.") from error
-        return cls(tokenizer, tokenizer.token_to_id("[UNK]"))
 
     def encode(self, text: str) -> tuple[int, ...]:
         """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
@@ -71,8 +94,8 @@ class PlainIds:
     def encode(self, text: str) -> tuple[int, ...]:
         """Return no ids for empty text; raises ``ModelError`` otherwise."""
         if text:
-            raise ModelError("This model folder has no tokenizer.json, so text cannot be read.",
-                             "Give the prompt as ids, or add the tokenizer's file to the folder.")
+            raise ModelError("This model folder has no tokenizer that can be read, so text cannot be read.",
+                             "Give the prompt as ids, or add tokenizer.json to the folder.")
         return ()
 
     def decode(self, ids: Sequence[int]) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backend.tasks.base import Task
 from backend.tasks.catalogue import TASKS
-from backend.training.evaluate import DECODINGS, Cell
+from backend.training.evaluate import CAUSAL_DECODINGS, DECODINGS, Cell
 from backend.training.export import TRAINING
 from backend.training.quick_check import held_out
 from backend.training.recipes import Recipe
@@ -23,8 +23,8 @@ def write_card(recipe: Recipe, folder: Path, cells: Sequence[Cell]) -> None:
     tasks = [task for task in TASKS if any(cell.task == task.name for cell in cells)]
     parts = (
         _introduction(recipe, folder),
-        _accuracy(tasks, cells),
-        _contrasts(tasks, cells),
+        _accuracy(recipe, tasks, cells),
+        *(() if recipe.causal else (_contrasts(tasks, cells),)),
         _corpus(recipe, tasks, history),
         _training(recipe, history),
         _limits(recipe),
@@ -36,8 +36,12 @@ def _introduction(recipe: Recipe, folder: Path) -> Iterator[str]:
     size = (folder / "model.safetensors").stat().st_size / 1e6
     yield f"# {recipe.name}"
     yield ""
-    yield f"A masked diffusion language model of {size:.1f} MB, trained from scratch for Unmask. {recipe.summary}"
+    kind = "causal" if recipe.causal else "masked diffusion"
+    yield f"A {kind} language model of {size:.1f} MB, trained from scratch for Unmask. {recipe.summary}"
     yield ""
+    if recipe.causal:
+        yield "The folder loads with stock `transformers` as `LlamaForCausalLM`."
+        return
     yield (
         "The folder loads with stock `transformers` as `LlamaForCausalLM`; `\"is_causal\": false` in `config.json` "
         "makes its attention bidirectional. The mask token is `mask_token_id`. `generate()` does not apply: the model "
@@ -45,7 +49,7 @@ def _introduction(recipe: Recipe, folder: Path) -> Iterator[str]:
     )
 
 
-def _accuracy(tasks: Sequence[Task], cells: Sequence[Cell]) -> Iterator[str]:
+def _accuracy(recipe: Recipe, tasks: Sequence[Task], cells: Sequence[Cell]) -> Iterator[str]:
     yield "## Exact answers on held-out prompts"
     yield ""
     yield (
@@ -57,7 +61,7 @@ def _accuracy(tasks: Sequence[Task], cells: Sequence[Cell]) -> Iterator[str]:
     yield "| decoder | " + " | ".join(f"{task.name} (n={_count(task, cells)})" for task in tasks) + " |"
     yield "|---" * (len(tasks) + 1) + "|"
     found = {(cell.task, cell.decoder): cell for cell in cells}
-    for decoding in DECODINGS:
+    for decoding in CAUSAL_DECODINGS if recipe.causal else DECODINGS:
         row = [_entry(found.get((task.name, decoding.label))) for task in tasks]
         yield f"| {decoding.label} | " + " | ".join(row) + " |"
     yield ""
@@ -115,8 +119,7 @@ def _training(recipe: Recipe, history: dict) -> Iterator[str]:
     yield ""
     yield (
         f"{progress['step']:,} steps, {progress['tokens'] / 1e6:.1f} million tokens, {progress['minutes']:.0f} minutes "
-        f"on one CPU core; one seed ({recipe.seed}). Per example, a number of tokens drawn uniformly from 1 to all is "
-        "hidden, and the loss is the mean cross-entropy over them. Muon trains the matrices of the blocks, AdamW "
+        f"on one CPU core; one seed ({recipe.seed}). {_objective(recipe)} Muon trains the matrices of the blocks, AdamW "
         "embeddings and norms; rates are constant and fall to zero linearly at the end."
     )
     yield ""
@@ -134,6 +137,15 @@ def _training(recipe: Recipe, history: dict) -> Iterator[str]:
     yield f"python -m backend.training export --model {recipe.name}"
     yield f"python -m backend.training evaluate --model {recipe.name}"
     yield "```"
+
+
+def _objective(recipe: Recipe) -> str:
+    if recipe.causal:
+        return "The loss is the mean cross-entropy of an answer's tokens, each predicted from those before it."
+    return (
+        "Per example, a number of tokens drawn uniformly from 1 to all is hidden, and the loss is the mean "
+        "cross-entropy over them."
+    )
 
 
 def _plain(value: object) -> str:

@@ -42,6 +42,8 @@ DECODINGS: tuple[Decoding, ...] = (
     Decoding("entropy_bound, gamma 0.1", "entropy_bound", lambda length: {"gamma": 0.1}),
 )
 
+CAUSAL_DECODINGS: tuple[Decoding, ...] = (Decoding("greedy", "greedy"),)
+
 
 @dataclass(frozen=True)
 class Cell:
@@ -77,7 +79,7 @@ def evaluate(model: Model, tasks: Iterable[Task], count: int) -> Iterator[Cell]:
     """Yield one cell per task and decoding, on the same ``count`` held-out prompts of each task."""
     for task in tasks:
         examples = held_out(task, count, SEED)
-        for decoding in DECODINGS:
+        for decoding in CAUSAL_DECODINGS if model.kind == "causal" else DECODINGS:
             ends = [end for part in _parts(examples) for end in _ends(model, task, part, decoding)]
             answers = zip(examples, ends, strict=True)
             right = sum(task.check(example.prompt, end.text).right for example, end in answers)

@@ -29,13 +29,14 @@ def export(recipe: Recipe, run: Path, folder: Path) -> Progress:
     Each file is replaced in one move, so that a reader never sees half of one.
     """
     tokenizer = recipe.tokenizer()
-    model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed)
+    model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed, recipe.causal)
     _, progress = load_checkpoint(run / CHECKPOINT, model)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as beside:
         draft = Path(beside)
         model.to(torch.bfloat16).save_pretrained(draft)
-        (draft / "generation_config.json").unlink()  # generate() is causal and must not be offered
+        if not recipe.causal:
+            (draft / "generation_config.json").unlink()  # generate() is causal and must not be offered
         tokenizer.save(str(draft / "tokenizer.json"))
         text = json.dumps(_TOKENIZER_CONFIG | {"model_max_length": recipe.dimensions.max_position_embeddings}, indent=2)
         (draft / "tokenizer_config.json").write_text(text + "\n")

@@ -1,8 +1,8 @@
-"""The model: a stock Llama without a causal mask, and a faster forward pass for training.
+"""The model: a stock Llama, both ways or left to right, and a faster forward pass for training.
 
 In training all blocks of a batch lie behind each other in one flat row of tokens, filled up to a
 fixed number. Everything but attention runs on that row with static shapes, so it is compiled once
-for all layers; attention runs block by block, on dense tensors and without a mask.
+for all layers; attention runs block by block, on dense tensors and without a padding mask.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from backend.training.tokenizer import EOS, MASK, PAD
 Shape = tuple[int, int]  # sequences, tokens of each
 
 
-def build_model(dimensions: Dimensions, vocabulary: int, seed: int) -> LlamaForCausalLM:
-    """Return an untrained bidirectional Llama whose vocabulary is rounded up to a multiple of eight."""
+def build_model(dimensions: Dimensions, vocabulary: int, seed: int, causal: bool = False) -> LlamaForCausalLM:
+    """Return an untrained Llama, both ways unless ``causal``, whose vocabulary is rounded up to a multiple of eight."""
     config = LlamaConfig(
         **vars(dimensions),
         vocab_size=-(-vocabulary // 8) * 8,
         rms_norm_eps=1e-6,
         tie_word_embeddings=True,
-        is_causal=False,
+        is_causal=causal,
         pad_token_id=PAD,
         eos_token_id=EOS,
         bos_token_id=None,
@@ -49,6 +49,7 @@ class FlatForward:
     def __init__(self, model: LlamaForCausalLM, tokens: int, compiled: bool, mixed: bool):
         self._model, self._tokens, self._mixed = model, tokens, mixed
         config = model.config
+        self._causal = config.is_causal
         self._heads, self._width = config.num_attention_heads, config.hidden_size // config.num_attention_heads
         positions = torch.arange(config.max_position_embeddings)[None]
         cosine, sine = model.model.rotary_emb(torch.zeros(1), positions)
@@ -87,7 +88,10 @@ class FlatForward:
         for (count, length), block in zip(shapes, blocks, strict=False):
             q, k, v = (t.view(count, length, self._heads, self._width).transpose(1, 2) for t in block)
             # Written out because the backward pass of the fused kernel is ten times slower in bf16 on a CPU.
-            mixed = (q @ k.mT * self._width**-0.5).softmax(-1) @ v
+            scores = q @ k.mT * self._width**-0.5
+            if self._causal:
+                scores = scores.masked_fill(torch.ones(length, length, dtype=torch.bool).triu(1), -torch.inf)
+            mixed = scores.softmax(-1) @ v
             parts.append(mixed.transpose(1, 2).reshape(count * length, -1))
         return F.pad(torch.cat(parts), (0, 0, 0, self._tokens - used))
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from tokenizers import Tokenizer
 
@@ -29,6 +29,7 @@ class Recipe:
     name: str
     summary: str  # one paragraph for the model card
     weights: dict[str, float]  # task name -> share of the tokens of a step, up to a factor
+    causal: bool = False  # trained left to right on the next token, not on hidden ones
     tokenizer: Callable[[], Tokenizer] = build_tokenizer
     dimensions: Dimensions = field(default_factory=Dimensions)
     tokens_per_step: int = 4096
@@ -48,18 +49,29 @@ def _word_tokenizer() -> Tokenizer:
     return build_piece_tokenizer((*words, *who.PIECES, *json_record.PIECES, *story.PIECES))
 
 
+_PUZZLES = Recipe(
+    name="tiny-diffusion",
+    summary=(
+        "It fills in Sudoku grids, running sums, additions and rearrangements of digits. In these tasks "
+        "the order in which tokens are written, and how many are written at once, decide whether the "
+        "answer comes out right, so that decoders can be told apart by accuracy."
+    ),
+    weights={"sudoku6": 7, "sudoku4": 3, "tail": 6, "sum": 4, "shuffle": 2},
+    minutes=75.0,
+)
+
 RECIPES: dict[str, Recipe] = {
     recipe.name: recipe
     for recipe in (
-        Recipe(
-            name="tiny-diffusion",
+        _PUZZLES,
+        replace(
+            _PUZZLES,
+            name="tiny-causal",
             summary=(
-                "It fills in Sudoku grids, running sums, additions and rearrangements of digits. In these tasks "
-                "the order in which tokens are written, and how many are written at once, decide whether the "
-                "answer comes out right, so that decoders can be told apart by accuracy."
+                "It is the causal twin of tiny-diffusion: the same puzzles, tokenizer, size and training time, but it "
+                "writes from left to right, so that both ways of writing can be compared on the same prompts."
             ),
-            weights={"sudoku6": 7, "sudoku4": 3, "tail": 6, "sum": 4, "shuffle": 2},
-            minutes=75.0,
+            causal=True,
         ),
         Recipe(
             name="tiny-words",

@@ -16,7 +16,7 @@ from backend.tasks.base import Task
 from backend.training.checkpoint import Progress, load_checkpoint, save_checkpoint
 from backend.training.corpus import Corpus
 from backend.training.network import FlatForward, build_model
-from backend.training.objective import masked_batch, row_losses
+from backend.training.objective import Batch, masked_batch, next_token_batch, row_losses
 from backend.training.optimiser import Optimiser
 from backend.training.quick_check import quick_check
 from backend.training.recipes import Recipe
@@ -48,7 +48,9 @@ class Training:
         self._corpus = Corpus(
             tasks, recipe.weights, self._tokenizer, recipe.tokens_per_step, recipe.extra_eos, recipe.seed, recipe.offered
         )
-        self.model = build_model(recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed)
+        self.model = build_model(
+            recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed, recipe.causal
+        )
         self._optimiser = Optimiser(dict(self.model.named_parameters()), recipe.muon_rate, recipe.adam_rate)
         self._forward = FlatForward(self.model, recipe.tokens_per_step, pace.fast, mixed=pace.fast)
         self.progress = Progress(examples={})
@@ -91,8 +93,7 @@ class Training:
     def _step(self, losses: dict[str, list[float]]) -> float:
         """Make one step, add its losses per task to ``losses`` and return their mean."""
         started, step = time.process_time(), self.progress.step
-        generator = torch.Generator().manual_seed(self._recipe.seed * 1_000_003 + step)
-        batch = masked_batch(self._corpus.blocks(step), self._recipe.mask_prompt, generator)
+        batch = self._batch(step)
         rows = row_losses(self._forward, batch)
         loss = rows.mean()
         loss.backward()
@@ -106,6 +107,13 @@ class Training:
             tokens=self.progress.tokens + len(batch.ids),
         )
         return loss.item()
+
+    def _batch(self, step: int) -> Batch:
+        blocks = self._corpus.blocks(step)
+        if self._recipe.causal:
+            return next_token_batch(blocks)
+        generator = torch.Generator().manual_seed(self._recipe.seed * 1_000_003 + step)
+        return masked_batch(blocks, self._recipe.mask_prompt, generator)
 
     def _share(self) -> float:
         """Return how much of the schedule is behind, from 0 to 1."""

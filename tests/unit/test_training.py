@@ -16,13 +16,14 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer
 from transformers import AutoTokenizer, LlamaForCausalLM
 
+from backend import load_model
 from backend.tasks.catalogue import TASKS
 from backend.training.card import CARD, write_card
 from backend.training.corpus import Corpus, encode
 from backend.training.evaluate import DECODINGS, Cell, read_cells, wilson, write_cells
 from backend.training.export import export
 from backend.training.network import FlatForward, build_model
-from backend.training.objective import masked_batch, row_losses
+from backend.training.objective import masked_batch, next_token_batch, row_losses
 from backend.training.optimiser import Optimiser, orthogonalised
 from backend.training.quick_check import RULES, held_out, quick_check
 from backend.training.recipes import RECIPES, Dimensions, Recipe
@@ -52,19 +53,19 @@ def generator(seed=0):
     return torch.Generator().manual_seed(seed)
 
 
-def small_model(seed=0):
+def small_model(seed=0, causal=False):
     """Return a small model whose norms are not all one, so that forgetting one shows."""
-    model = build_model(SMALL, 99, seed)
+    model = build_model(SMALL, 99, seed, causal)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator(seed)), alpha=0.2)
     return model
 
 
-def trained(folder, steps=6, stop_after=None, resume=False):
+def trained(folder, steps=6, stop_after=None, resume=False, recipe=RECIPE):
     """Train the small recipe for a few steps and return the run."""
     pace = Pace(steps=steps, check_prompts=0, log_steps=2, fast=False, stop_after=stop_after)
-    run = Training(RECIPE, TASKS, folder, pace)
+    run = Training(recipe, TASKS, folder, pace)
     if resume:
         run.resume(folder / CHECKPOINT)
     run.run()
@@ -139,10 +140,10 @@ def test_only_answers_are_hidden_unless_the_prompt_is_asked_for():
     blocks = corpus().blocks(0)
     answer = torch.cat([(torch.arange(b.row_length) >= b.prompt_length).repeat(len(b.rows)) for b in blocks])
     batch = masked_batch(blocks, 0.0, generator())
-    assert answer[batch.hidden].all()
-    assert (batch.ids[batch.hidden] == MASK).all()
-    assert (batch.ids == MASK).sum() == len(batch.hidden)
-    assert not answer[masked_batch(blocks, 1.0, generator()).hidden].all()
+    assert answer[batch.read].all()
+    assert (batch.ids[batch.read] == MASK).all()
+    assert (batch.ids == MASK).sum() == len(batch.read)
+    assert not answer[masked_batch(blocks, 1.0, generator()).read].all()
 
 
 def test_the_number_of_hidden_tokens_is_uniform_from_one_to_all():
@@ -161,7 +162,7 @@ def test_targets_are_the_tokens_that_were_hidden():
     blocks = corpus().blocks(1)
     clear = torch.tensor([token for block in blocks for row in block.rows for token in row])
     batch = masked_batch(blocks, 0.5, generator())
-    assert batch.ids.index_copy(0, batch.hidden, batch.targets).equal(clear)
+    assert batch.ids.index_copy(0, batch.read, batch.targets).equal(clear)
 
 
 def test_a_row_loss_is_the_mean_over_its_hidden_tokens():
@@ -176,12 +177,33 @@ def test_a_row_loss_is_the_mean_over_its_hidden_tokens():
     assert losses[:count].tolist() == pytest.approx(expected, abs=1e-5)
 
 
+def test_a_causal_row_learns_every_token_of_its_answer_and_none_of_the_prompt():
+    for block, batch in ((block, next_token_batch([block])) for block in corpus().blocks(2)):
+        answers = torch.tensor(block.rows)[:, block.prompt_length :]
+        assert batch.targets.view_as(answers).equal(answers)
+        before = torch.tensor(block.rows)[:, block.prompt_length - 1 : -1]
+        assert batch.ids[batch.read].view_as(before).equal(before)
+        assert torch.bincount(batch.rows).tolist() == [answers.shape[1]] * len(block.rows)
+
+
+def test_a_causal_loss_is_that_of_the_stock_model():
+    blocks, model = corpus().blocks(0), small_model(causal=True)
+    block = blocks[0]
+    losses = row_losses(FlatForward(model, 600, compiled=False, mixed=False), next_token_batch(blocks))
+    clear = torch.tensor(block.rows)
+    labels = clear.masked_fill(torch.arange(block.row_length) < block.prompt_length, -100)
+    expected = [model(input_ids=row[None], labels=label[None]).loss.item()
+                for row, label in zip(clear, labels, strict=True)]
+    assert losses[: len(expected)].tolist() == pytest.approx(expected, abs=1e-5)
+
+
 # Model
 
 
 @torch.no_grad()
-def test_the_flat_forward_pass_equals_the_stock_model():
-    model = small_model()
+@pytest.mark.parametrize("causal", (False, True))
+def test_the_flat_forward_pass_equals_the_stock_model(causal):
+    model = small_model(causal=causal)
     batch = masked_batch(corpus().blocks(0), 0.2, generator())
     flat = FlatForward(model, 600, compiled=False, mixed=False)
     logits, start = flat.logits(flat(batch.ids, batch.shapes)), 0
@@ -247,6 +269,33 @@ def test_a_quick_check_judges_every_task_and_rule():
     accuracy = quick_check(small_model(), build_tokenizer(), tasks, 2)
     assert set(accuracy) == set(RECIPE.weights)
     assert all(set(values) == set(RULES) for values in accuracy.values())
+
+
+def test_a_causal_model_is_checked_left_to_right_only():
+    tasks = [task for task in TASKS if task.name in RECIPE.weights]
+    accuracy = quick_check(small_model(causal=True), build_tokenizer(), tasks, 2)
+    assert all(set(values) == {"left_to_right"} for values in accuracy.values())
+
+
+def test_a_causal_run_learns_and_is_exported_as_a_causal_model(tmp_path):
+    recipe = replace(RECIPE, causal=True)
+    trained(tmp_path / "run", steps=30, recipe=recipe)
+    records = [json.loads(line) for line in (tmp_path / "run" / LOG).read_text().splitlines()]
+    losses = [record["loss"]["tail"] for record in records if record["kind"] == "loss"]
+    assert losses[-1] < losses[0] - 0.5
+    export(recipe, tmp_path / "run", tmp_path / "out")
+    opened = load_model(tmp_path / "out", dtype="float32")
+    stock = LlamaForCausalLM.from_pretrained(tmp_path / "out", dtype=torch.float32)
+    ids = torch.tensor([opened.encode("tail: 12=")])
+    assert opened.kind == "causal"
+    torch.testing.assert_close(opened.logits(ids)[:, 1:], stock(input_ids=ids).logits[:, :-1], atol=1e-5, rtol=0)
+    write_card(recipe, tmp_path / "out", [Cell("tail", "greedy", 15, 20, 13.0)])
+    assert "each predicted from those before it" in (tmp_path / "out" / CARD).read_text()
+
+
+def test_the_causal_twin_differs_from_tiny_diffusion_in_direction_only():
+    twin = replace(RECIPES["tiny-causal"], causal=False, name="tiny-diffusion", summary=RECIPES["tiny-diffusion"].summary)
+    assert twin == RECIPES["tiny-diffusion"]
 
 
 def test_held_out_prompts_are_the_same_for_the_same_seed():

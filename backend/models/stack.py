@@ -1,0 +1,196 @@
+"""A stack of Llama-shaped layers, run layer by layer over stock modules.
+
+The modules are transformers' own (Llama, Qwen2, Qwen3 and what is put together from them); only the
+order of calls is written here, because the stock forward offers no choice of rows and its caches
+assume appended positions. One layer is:
+
+1. norm, then query, key and value per head (with a norm per head where the layer has one), rotated;
+2. attention over the keys of all columns, computed now or read from the cache;
+3. output projection and feed-forward, each added to the residual stream.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch.nn import functional
+from transformers.models.llama.modeling_llama import repeat_kv, rotate_half
+
+from backend.models.base import Cache, ModelOutput
+from backend.models.network import Asked
+from backend.shapes import Bool, Float, Int
+
+Rotary = tuple[Float["1 R D"], Float["1 R D"]]
+
+
+class Stack:
+    """A network whose rows, caches and by-products can be chosen per pass."""
+
+    def __init__(
+        self, module: Any, kind: str, *, shifted: bool | None = None, padding_is_blind: bool = False
+    ) -> None:
+        self.module = module
+        self.kind = kind
+        self.shifted = kind == "causal" if shifted is None else shifted
+        self.padding_is_blind = padding_is_blind
+        direction = "causal" if kind == "causal" else "bidirectional"
+        self.capabilities = frozenset({direction, "attention", "gradients", "flow_routes", "cache"})
+        config = module.config
+        self.vocab_size = config.vocab_size
+        self.max_length = config.max_position_embeddings
+        self.n_layers = config.num_hidden_layers
+        self.n_heads = config.num_attention_heads
+        self._before, self._after = before_attention, after_attention
+
+    def placed(self, over: Mapping[str, int | str]) -> None:
+        """Nothing to do: a pass moves the rows to the device of each layer as it goes."""
+
+    def compile(self) -> None:
+        """Compile what happens around attention; the first pass of a shape then takes longer."""
+        self._before, self._after = (torch.compile(part, dynamic=True) for part in (before_attention, after_attention))
+
+    def embed(self, ids: Int["B R"]) -> Float["B R D"]:
+        """Return the input embeddings of ``ids``."""
+        return self.module.model.embed_tokens(ids)
+
+    def project(self, rows: Float["... D"]) -> Float["... V"]:
+        """Return the logits of rows that have passed the final norm."""
+        return self.module.lm_head(rows.to(self.module.lm_head.weight.device))
+
+    def forward(self, asked: Asked) -> tuple[Float["B R D"], ModelOutput]:
+        """Return the rows after the final norm, and the by-products asked for (logits empty)."""
+        stack = self.module.model
+        embeds = self.embed(asked.ids) if asked.embeds is None else asked.embeds
+        rows = asked.positions
+        if rows is None:
+            rows = torch.arange(asked.width, device=embeds.device)
+        rotary = stack.rotary_emb(embeds.float(), rows[None])  # in float32 whatever the weights' type
+        masks = _Masks(self.kind == "causal", asked, rows)
+        hidden, states, weights, keys, values = embeds, [], [], [], []
+        for number, layer in enumerate(stack.layers):
+            hidden, rotary = _moved(layer, hidden, rotary)
+            states.append(hidden)
+            query, key, value = self._before(layer, hidden, rotary)
+            if asked.positions is not None:
+                key, value = _joined(asked, number, key, value)
+            keys.append(key)
+            values.append(value)
+            mask = masks.of(layer.self_attn, hidden.device)
+            mixed, weight = attend(layer.self_attn, query, key, value, mask, asked.attentions)
+            weights.append(weight)
+            hidden = self._after(layer, hidden, mixed)
+        states.append(hidden)
+        output = ModelOutput(
+            logits=hidden.new_empty(0),
+            cache=Cache(tuple(keys), tuple(values)) if asked.keep_cache else None,
+            hidden_states=tuple(states) if asked.hidden_states else (),
+            attentions=tuple(weights) if asked.attentions else (),
+        )
+        return stack.norm(hidden.to(stack.norm.weight.device)), output
+
+
+def before_attention(layer: Any, hidden: Float["B R D"], rotary: Rotary) -> tuple[Any, Any, Any]:
+    """Return query, key and value of a layer, each [B, H, R, D_head], the first two rotated."""
+    attention = layer.self_attn
+    normed = layer.input_layernorm(hidden)
+    shape = (*normed.shape[:2], -1, attention.head_dim)
+    query, key, value = (
+        projection(normed).view(shape) for projection in (attention.q_proj, attention.k_proj, attention.v_proj)
+    )  # [B, R, H, D_head]
+    if hasattr(attention, "q_norm"):
+        query, key = attention.q_norm(query), attention.k_norm(key)
+    return rotated(query.transpose(1, 2), rotary), rotated(key.transpose(1, 2), rotary), value.transpose(1, 2)
+
+
+def after_attention(layer: Any, hidden: Float["B R D"], mixed: Float["B R D"]) -> Float["B R D"]:
+    """Return the residual stream after a layer's output projection and feed-forward."""
+    hidden = hidden + layer.self_attn.o_proj(mixed)
+    return hidden + layer.mlp(layer.post_attention_layernorm(hidden))
+
+
+def rotated(heads: Float["B H R D"], rotary: Rotary) -> Float["B H R D"]:
+    """Return heads with their first channels rotated, computed in float32 (LLaDA's ``rope_full_precision``)."""
+    cosine, sine = (table[:, None] for table in rotary)
+    width = cosine.shape[-1]
+    turned, rest = heads[..., :width], heads[..., width:]
+    turned = (turned * cosine + rotate_half(turned) * sine).to(heads.dtype)
+    return torch.cat((turned, rest), dim=-1) if rest.shape[-1] else turned
+
+
+def attend(
+    attention: Any, query: Any, key: Any, value: Any, mask: Bool["B 1 R L"] | str | None, want_weights: bool
+) -> tuple[Float["B R D"], Float["B H R L"] | None]:
+    """Return attention's output before the projection, and the probabilities when they are wanted.
+
+    ``mask``: None where every row sees all columns, ``"causal"`` for the square triangle.
+    """
+    groups = attention.num_key_value_groups
+    key, value = repeat_kv(key, groups), repeat_kv(value, groups)
+    causal = isinstance(mask, str)
+    if not want_weights:
+        mixed = functional.scaled_dot_product_attention(
+            query, key, value, attn_mask=None if causal else mask, is_causal=causal, scale=attention.scaling)
+        return mixed.transpose(1, 2).flatten(2), None
+    if causal:
+        mask = torch.ones(query.shape[2], key.shape[2], dtype=torch.bool, device=query.device).tril()
+    scores = query @ key.transpose(2, 3) * attention.scaling
+    if mask is not None:
+        scores = scores.masked_fill(~mask, torch.finfo(scores.dtype).min)
+    weights = scores.float().softmax(dim=-1).to(query.dtype)
+    if mask is not None:
+        weights = weights.masked_fill(~mask, 0.0)  # a row that sees nothing gets nothing, as in the fused kernel
+    return (weights @ value).transpose(1, 2).flatten(2), weights
+
+
+class _Masks:
+    """Which columns the rows of a pass may see, per window of the layers (None: no window)."""
+
+    def __init__(self, causal: bool, asked: Asked, rows: Int["R"]) -> None:
+        self._causal, self._asked, self._rows = causal, asked, rows
+        self._made: dict[tuple[int | None, torch.device], Bool["B 1 R L"] | str | None] = {}
+
+    def of(self, attention: Any, device: torch.device) -> Bool["B 1 R L"] | str | None:
+        """Return the mask of a layer."""
+        window = getattr(attention, "sliding_window", None)
+        if window is not None and window >= self._asked.width:
+            window = None
+        key = (window, device)
+        if key not in self._made:
+            mask = self._mask(window)
+            self._made[key] = mask.to(device) if isinstance(mask, torch.Tensor) else mask
+        return self._made[key]
+
+    def _mask(self, window: int | None) -> Bool["B 1 R L"] | str | None:
+        asked = self._asked
+        if not self._causal:
+            return asked.mask
+        if asked.mask is None and window is None and asked.positions is None:
+            return "causal"
+        back = self._rows[:, None] - torch.arange(asked.width, device=self._rows.device)  # [R, L]
+        seen = back >= 0 if window is None else (back >= 0) & (back < window)
+        return seen[None, None] if asked.mask is None else asked.mask & seen
+
+
+def _joined(asked: Asked, number: int, key: Any, value: Any) -> tuple[Any, Any]:
+    """Return keys and values of all columns: the computed rows put among the cached ones."""
+    fresh = (key, value)
+    if asked.cache is None:
+        return fresh
+    joined = []
+    for old, new in zip((asked.cache.keys[number], asked.cache.values[number]), fresh, strict=True):
+        grown = asked.width - old.shape[2]
+        if grown == new.shape[2]:
+            joined.append(torch.cat((old, new), dim=2))
+        else:
+            joined.append(functional.pad(old, (0, 0, 0, grown)).index_copy(2, asked.positions.to(new.device), new))
+    return joined[0], joined[1]
+
+
+def _moved(layer: Any, hidden: Float["B R D"], rotary: Rotary) -> tuple[Float["B R D"], Rotary]:
+    """Return both on the layer's device: layers may be spread over several GPUs."""
+    device = layer.input_layernorm.weight.device
+    if hidden.device == device:
+        return hidden, rotary
+    return hidden.to(device), (rotary[0].to(device), rotary[1].to(device))

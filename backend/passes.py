@@ -1,0 +1,96 @@
+"""Forward passes as runs ask for them, and how those of several runs become one."""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+
+import torch
+
+from backend.models.base import Cache, Model, ModelOutput
+from backend.shapes import Bool, Float, Int
+
+
+@dataclass(frozen=True)
+class Pass:
+    """A forward pass that a run asks for; the fields mean what they mean to ``Model.forward``.
+
+    ``project`` always chooses the rows whose logits come back, [R, V] in row-major order.
+    """
+
+    canvases: Int["B L"]
+    project: Bool["B L"]
+    allowed: Bool["B L L"] | None = None
+    """Which column each row may see."""
+    compute: tuple[int, ...] | None = None
+    cache: Cache | None = None
+    keep_cache: bool = False
+    hidden_states: bool = False
+    attentions: bool = False
+    conditioning: Float["B R V"] | None = None
+    """Logits of the pass before, for a model that conditions on itself."""
+
+    @property
+    def rows(self) -> int:
+        """Sequences x positions that this pass computes."""
+        count, length = self.canvases.shape
+        return count * (length if self.compute is None else len(self.compute))
+
+    @property
+    def kind(self) -> Hashable:
+        """Passes of one kind can be run as one batch."""
+        return (
+            self.canvases.shape[1], self.compute, self.allowed is None, self.cache is None,
+            self.keep_cache, self.hidden_states, self.attentions,
+            self.conditioning is None,
+        )
+
+
+@torch.no_grad()
+def forward_together(model: Model, passes: Sequence[Pass]) -> list[ModelOutput]:
+    """Return what each of these passes, all of one kind, gives; the model is called once."""
+    first = passes[0]
+    project = torch.cat([item.project for item in passes])
+    output = model.forward(
+        torch.cat([item.canvases for item in passes]),
+        attention_mask=None if first.allowed is None else torch.cat([item.allowed for item in passes]),
+        compute=None if first.compute is None else torch.tensor(first.compute),
+        project=project,
+        cache=None if first.cache is None else _joined([item.cache for item in passes]),
+        **({} if first.conditioning is None else {"conditioning": torch.cat([item.conditioning for item in passes])}),
+        keep_cache=first.keep_cache, hidden_states=first.hidden_states, attentions=first.attentions,
+    )
+    logits = output.logits.split([int(item.project.sum()) for item in passes])
+    parts, begin = [], 0
+    for item, rows in zip(passes, logits, strict=True):
+        end = begin + len(item.canvases)
+        parts.append(_part(output, slice(begin, end), rows))
+        begin = end
+    return parts
+
+
+def repeated(cache: Cache, count: int) -> Cache:
+    """Return a cache of one sequence for ``count`` copies of it, without copying."""
+    return Cache(
+        tuple(item.expand(count, -1, -1, -1) for item in cache.keys),
+        tuple(item.expand(count, -1, -1, -1) for item in cache.values),
+    )
+
+
+def _joined(caches: Sequence[Cache]) -> Cache:
+    if len(caches) == 1:
+        return caches[0]
+    return Cache(
+        tuple(torch.cat(layer) for layer in zip(*(item.keys for item in caches), strict=True)),
+        tuple(torch.cat(layer) for layer in zip(*(item.values for item in caches), strict=True)),
+    )
+
+
+def _part(output: ModelOutput, rows: slice, logits: torch.Tensor) -> ModelOutput:
+    cache = output.cache and Cache(
+        tuple(item[rows] for item in output.cache.keys), tuple(item[rows] for item in output.cache.values)
+    )
+    return ModelOutput(
+        logits, cache, tuple(item[rows] for item in output.hidden_states),
+        tuple(item[rows] for item in output.attentions),
+    )

@@ -1,0 +1,454 @@
+"""Loading: what is refused and how, special ids, tokenizers, chat templates, memory, hub ids.
+
+Run: ``python -m pytest tests/unit/test_models_loading.py``
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import huggingface_hub
+import pytest
+import torch
+from huggingface_hub import errors
+from safetensors.torch import load_file, save_file
+from tokenizers import Tokenizer, models, pre_tokenizers
+from transformers import LlamaConfig, LlamaForCausalLM
+
+from backend import ModelError, RequestError, RunRequest, load_model, run
+from backend.__main__ import main as command_line
+from backend.models import memory, weights
+from backend.models.catalogue import ASSETS
+from backend.describe import check
+from backend.models.families import FAMILIES, recognised
+from backend.models.placing import place_by, spread
+from benchmarks import loading
+from tests.conftest import GOLDEN
+
+SOURCE = GOLDEN / "llada_mha"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    """A good folder of its own, to be spoilt."""
+    return Path(shutil.copytree(SOURCE, tmp_path / "model"))
+
+
+def rewrite(folder: Path, **changes) -> None:
+    """Change keys of config.json; None removes one."""
+    path = folder / "config.json"
+    config = json.loads(path.read_text()) | changes
+    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
+
+
+def change_tensor(folder: Path, name: str, change) -> None:
+    """Replace one tensor by ``change`` of it; None takes it away."""
+    tensors = load_file(folder / "model.safetensors")
+    tensor = change(tensors.pop(name))
+    if tensor is not None:
+        tensors[name] = tensor
+    save_file(tensors, folder / "model.safetensors")
+
+
+def cut(folder: Path) -> None:
+    """Truncate the weights, as a broken copy does."""
+    path = folder / "model.safetensors"
+    path.write_bytes(path.read_bytes()[:-1000])
+
+
+def flip(folder: Path) -> None:
+    """Flip one bit of the header's first name."""
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[10] ^= 0x80
+    path.write_bytes(content)
+
+
+def pickled(folder: Path) -> None:
+    """Leave weights as a pickle only."""
+    torch.save(load_file(folder / "model.safetensors"), folder / "pytorch_model.bin")
+    (folder / "model.safetensors").unlink()
+
+
+def sharded_in_part(folder: Path) -> None:
+    """Leave an index that names a shard that is not there."""
+    (folder / "model.safetensors").rename(folder / "model-00001-of-00002.safetensors")
+    names = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": names}))
+
+
+HEAD = "model.transformer.ff_out.weight"
+SPOILT = {
+    "pickled weights": (pickled, "pytorch_model.bin, which is not read", "convert the checkpoint"),
+    "code of its own": (
+        lambda folder: rewrite(folder, model_type="brand_new", architectures=["BrandNew"], auto_map={"AutoModel": "m.M"}),
+        "never run here", "read natively"),
+    "unknown type": (
+        lambda folder: rewrite(folder, model_type="t5", architectures=["T5"], auto_map=None), "'t5'", "one of these families"),
+    "truncated weights": (cut, "cannot be read as safetensors", "Copy the file again"),
+    "a flipped bit": (flip, "cannot be read as safetensors", "Copy the file again"),
+    "a tensor of another shape": (
+        lambda folder: change_tensor(folder, HEAD, lambda tensor: tensor[:, :-1].contiguous()), "has shape", "same model"),
+    "a missing tensor": (
+        lambda folder: change_tensor(folder, "model.transformer.blocks.1.attn_norm.weight", lambda tensor: None),
+        "1 missing (model.layers.1.input_layernorm.weight)", "same model"),
+    "a tensor too many": (
+        lambda folder: save_file(load_file(folder / "model.safetensors") | {"extra": torch.ones(1)}, folder / "model.safetensors"),
+        "1 unexpected (extra)", "same model"),
+    "no number among the weights": (
+        lambda folder: change_tensor(folder, HEAD, lambda tensor: tensor.index_fill(0, torch.tensor([3]), torch.nan)),
+        "lm_head.weight holds numbers that are not finite", "Copy the weights again"),
+    "no config": (lambda folder: (folder / "config.json").unlink(), "no config.json", "Give the folder"),
+    "a config that is no JSON": (lambda folder: (folder / "config.json").write_text("{"), "cannot be read as JSON", "Copy the file"),
+    "a config that is a list": (lambda folder: (folder / "config.json").write_text("[]"), "no JSON object", "Copy the file"),
+    "a config that lacks a size": (lambda folder: rewrite(folder, d_model=None), "lacks the key 'd_model'", "Copy the file"),
+    "another network of the family": (lambda folder: rewrite(folder, activation_type="swiglu"), "activation_type", "published"),
+    "no sense in a size": (lambda folder: rewrite(folder, n_heads="many"), "fits no LLaDA model", "Copy the file"),
+    "quantized weights": (lambda folder: rewrite(folder, quantization_config={"bits": 4}), "quantized", "float32"),
+    "no weights": (lambda folder: (folder / "model.safetensors").unlink(), "no *.safetensors", "Only safetensors"),
+    "a shard that is missing": (sharded_in_part, "1 shards (model-00002-of-00002.safetensors)", "Copy the missing files"),
+    "an index that is none": (
+        lambda folder: [(folder / "model.safetensors").unlink(), (folder / "model.safetensors.index.json").write_text("{}")],
+        "no index of shards", "Copy the file"),
+    "a tokenizer that is none": (
+        lambda folder: (folder / "tokenizer.json").write_text("{}"), "tokenizer", "Copy its files"),
+    "a special id outside the vocabulary": (
+        lambda folder: rewrite(folder, mask_token_id=100_000), "mask id 100000", "mask_id between"),
+}
+
+
+@pytest.mark.parametrize("spoil", SPOILT)
+def test_a_malformed_folder_is_refused_with_its_remedy(folder, spoil):
+    change, says, remedy = SPOILT[spoil]
+    change(folder)
+    with pytest.raises(ModelError) as caught:
+        load_model(folder)
+    assert says in caught.value.message
+    assert remedy in caught.value.remedy
+
+
+def test_no_code_of_a_folder_ever_runs(folder):
+    mark = folder / "it-ran"
+    code = f"open({str(mark)!r}, 'w').close()\nclass LLaDAModelLM: pass\nclass LLaDAConfig: pass\n"
+    for name in ("modeling_llada.py", "configuration_llada.py", "tokenization_llada.py", "__init__.py", "setup.py"):
+        (folder / name).write_text(code)
+    rewrite(folder, auto_map={"AutoConfig": "configuration_llada.LLaDAConfig", "AutoModel": "modeling_llada.LLaDAModelLM"})
+    (folder / "tokenizer_config.json").write_text(json.dumps(
+        {"tokenizer_class": "DreamTokenizer", "auto_map": {"AutoTokenizer": ["tokenization_llada.Dream", None]}}))
+    (folder / "vocab.json").write_text(json.dumps({"a": 0, "b": 1}))
+    (folder / "merges.txt").write_text("#version: 0.2\n")
+    before = set(sys.modules)
+    model = load_model(folder)
+    assert list(run(model, RunRequest("llada", prompt_ids=(1, 2), length=4)))[-1].reason == "done"
+    assert not mark.exists()
+    assert not any("llada" in name and "transformers_modules" in name for name in set(sys.modules) - before)
+
+
+def test_a_folder_without_a_tokenizer_takes_ids_and_refuses_text(folder):
+    model = load_model(folder)
+    assert list(run(model, RunRequest("llada", prompt_ids=(1, 2), length=4)))[-1].reason == "done"
+    with pytest.raises(RequestError, match="no tokenizer"):
+        run(model, RunRequest("llada", prompt="hello", length=4))
+
+
+def test_an_unknown_mask_loads_and_a_run_says_what_to_do(folder):
+    rewrite(folder, mask_token_id=None)
+    model = load_model(folder)
+    assert model.mask_id is None
+    with pytest.raises(RequestError, match="mask_id"):
+        run(model, RunRequest("llada", prompt_ids=(1,), length=4))
+    assert load_model(folder, mask_id=126).mask_id == 126
+
+
+# -- memory -------------------------------------------------------------------------------------
+
+
+def test_a_model_that_does_not_fit_is_refused_with_both_numbers_before_any_tensor_is_read(folder, monkeypatch):
+    monkeypatch.setattr(memory, "free_bytes", lambda device: 200_000)
+    monkeypatch.setattr(weights, "_parts", lambda *_: pytest.fail("a tensor was read"))
+    with pytest.raises(ModelError, match=r"needs about 0\.4 MB on cpu and 0\.2 MB are free.*bfloat16"):
+        load_model(folder)
+
+
+def test_a_tied_head_counts_once_and_half_precision_half():
+    with torch.device("meta"):
+        tied = LlamaForCausalLM(LlamaConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=1,
+                                            num_attention_heads=2, tie_word_embeddings=True))
+    count = sum(parameter.numel() for parameter in tied.parameters())
+    for dtype in (torch.float32, torch.bfloat16):
+        needed = memory.needed_bytes(tied, lambda name: torch.device("cpu"), dtype)
+        assert needed == {torch.device("cpu"): count * dtype.itemsize}
+
+
+def test_the_free_memory_of_this_machine_is_known():
+    assert memory.free_bytes(torch.device("cpu")) > 10_000_000
+
+
+def test_weights_of_the_wanted_type_stay_views_of_the_file():
+    model = load_model(SOURCE)
+    first = next(model.parameters())
+    # A view of the mapped file shares its storage with no other parameter and was never written.
+    assert first.is_contiguous() and first.dtype == torch.float32
+    lines = Path("/proc/self/maps").read_text() if Path("/proc/self/maps").exists() else None
+    if lines is not None:
+        assert any("llada_mha/model.safetensors" in line for line in lines.splitlines())
+
+
+@pytest.mark.nightly
+def test_a_model_of_a_billion_parameters_loads_within_1_3_times_its_size(tmp_path):
+    size = loading.write_checkpoint(tmp_path, 1e9)
+    assert loading.measured(tmp_path, size, "bfloat16").peak <= 1.3 * size
+
+
+# -- several devices ----------------------------------------------------------------------------
+
+
+def test_the_place_of_a_tensor_is_that_of_the_longest_part_that_holds_it():
+    place = place_by({"model.embed_tokens": 0, "model.layers.1": 0, "model.layers.10": 1, "model": "cpu"})
+    assert place("model.layers.1.mlp.up_proj.weight") == torch.device("cuda", 0)
+    assert place("model.layers.10.mlp.up_proj.weight") == torch.device("cuda", 1)
+    assert place("model.norm.weight") == torch.device("cpu")
+    assert place("lm_head.weight") == torch.device("cuda", 0)
+
+
+def test_a_module_without_weights_is_spread_with_its_layers_whole():
+    with torch.device("meta"):
+        module = LlamaForCausalLM(LlamaConfig(vocab_size=100, hidden_size=32, intermediate_size=48, num_hidden_layers=3,
+                                              num_attention_heads=2))
+    over = spread(module, torch.float32)
+    assert over and not any(".self_attn" in part for part in over)
+
+
+# -- tokenizers, chat templates, special ids ----------------------------------------------------
+
+
+def word_tokenizer(folder: Path, words: list[str], special: list[str]) -> None:
+    """Write a tokenizer.json that knows these words."""
+    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
+    tokenizer.add_special_tokens(special)
+    tokenizer.save(str(folder / "tokenizer.json"))
+
+
+def test_special_ids_come_from_arguments_then_config_then_the_tokenizer(folder):
+    word_tokenizer(folder, ["a", "b"], ["<mask>", "<end>", "<|im_end|>"])
+    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<end>"}, "mask_token": "<mask>"}))
+    rewrite(folder, mask_token_id=None, eos_token_id=None, pad_token_id=7)
+    model = load_model(folder)
+    assert (model.mask_id, model.eos_id, model.pad_id) == (3, 4, 7)
+    assert model.stop_ids == {4, 5}
+    rewrite(folder, eos_token_id=[9, 10])
+    model = load_model(folder, pad_id=8)
+    assert (model.mask_id, model.eos_id, model.pad_id) == (3, 9, 8)
+    assert model.stop_ids == {9, 10, 5}
+    assert load_model(folder, eos_id=2).stop_ids == {2, 5}
+
+
+@pytest.mark.parametrize("listed", (False, True))
+def test_a_chat_template_is_applied_on_request_and_its_marks_are_tokens(folder, listed):
+    word_tokenizer(folder, ["hello", "assistant", "user"], ["<|im_start|>", "<|im_end|>"])
+    source = ("{% for m in messages %}<|im_start|> {{ m.role }} {{ m.content }} <|im_end|> {% endfor %}"
+              "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}")
+    template = [{"name": "tools", "template": "no"}, {"name": "default", "template": source}] if listed else source
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
+    model = load_model(folder)
+    assert model.has_chat_template
+    turn = model.as_turn("hello")
+    assert turn == "<|im_start|> user hello <|im_end|> <|im_start|> assistant "
+    assert [model.token(at).strip() for at in model.encode(turn)] == turn.split()
+    assert model.encode("hello") == (1,)
+
+
+def test_a_chat_template_file_wins_and_a_model_without_one_leaves_text_alone(folder):
+    assert not load_model(folder).has_chat_template
+    assert load_model(folder).as_turn("hello") == "hello"
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "old {{ messages[0].content }}"}))
+    (folder / "chat_template.jinja").write_text("{{ bos_token }} new {{ messages[0].content }}")
+    with pytest.raises(ModelError, match="chat template failed|undefined"):
+        (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
+        load_model(folder).as_turn("hello")
+    (folder / "chat_template.jinja").write_text("new {{ messages[0].content }}")
+    assert load_model(folder).as_turn("hello") == "new hello"
+
+
+@pytest.mark.parametrize("attack", (
+    "{{ messages.__class__.__mro__[-1].__subclasses__() }}",
+    "{{ ''.__class__.__base__.__subclasses__() }}",
+    "{% for i in range(999999999) %}x{% endfor %}",
+    "{{ self.__init__.__globals__ }}",
+    "{{ messages.append(1) }}",
+    "{% include '/etc/passwd' %}",
+))
+def test_a_hostile_chat_template_reaches_nothing(folder, attack):
+    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": attack}))
+    model = load_model(folder)
+    try:
+        rendered = model.as_turn("hello")
+    except ModelError as error:
+        assert "Switch the chat template off" in error.remedy
+    else:
+        assert "object at" not in rendered and "class" not in rendered and "root:" not in rendered
+
+
+def test_a_tokenizer_of_vocabulary_and_merges_is_read_by_the_rules_of_its_class(folder):
+    letters = ["h", "e", "l", "o", "Ġ", "1", "2"]
+    merges = ["h e", "l l", "he ll", "hell o"]
+    vocabulary = {token: at for at, token in enumerate([*letters, *("".join(pair.split()) for pair in merges)])}
+    (folder / "vocab.json").write_text(json.dumps(vocabulary))
+    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
+    (folder / "tokenizer_config.json").write_text(json.dumps({
+        "tokenizer_class": "DreamTokenizer", "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
+        "added_tokens_decoder": {"20": {"content": "<|mask|>", "special": True}}, "mask_token": "<|mask|>"}))
+    model = load_model(folder)
+    ids = model.encode("hello 12")
+    assert [model.token(at) for at in ids] == ["hello", " ", "1", "2"]
+    assert model.decode(ids) == "hello 12"
+    assert model.token(model.encode("<|mask|>")[0]) == "<|mask|>"
+
+
+# -- hub ids ------------------------------------------------------------------------------------
+
+
+class Reply:
+    """The response that the hub client's errors carry."""
+
+    status_code, headers, request, text, url = 404, {}, None, "", "https://example.invalid"
+
+
+HUB_FAILURES = {
+    "a typo": (errors.RepositoryNotFoundError, "was not found, or is private", "Check the spelling"),
+    "no consent": (errors.GatedRepoError, "is gated", "HF_TOKEN"),
+    "an unknown revision": (errors.RevisionNotFoundError, "no such revision", "a branch, a tag or a commit"),
+    "no network": (errors.LocalEntryNotFoundError, "could not be reached", "local folder"),
+    "a full disk": (OSError, "could not be fetched", "goes on where it stopped"),
+    "no hub id": (errors.HFValidationError, "is not a hub id", "owner/name"),
+}
+
+
+@pytest.mark.parametrize("failure", HUB_FAILURES)
+def test_a_hub_model_that_cannot_be_had_says_why_and_what_to_do(monkeypatch, failure):
+    kind, says, remedy = HUB_FAILURES[failure]
+
+    def fails(*_, **__):
+        raise kind("no", response=Reply()) if issubclass(kind, errors.HfHubHTTPError) else kind("no")
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
+    with pytest.raises(ModelError) as caught:
+        load_model("owner/nmae", revision="v1")
+    assert says in caught.value.message and remedy in caught.value.remedy
+
+
+def test_a_hub_model_is_downloaded_in_two_parts_of_one_commit(folder, monkeypatch, tmp_path):
+    commit = "c" * 40
+    snapshot = tmp_path / commit
+    asked = []
+
+    def download(repository, *, revision, allow_patterns):
+        asked.append((repository, revision, tuple(allow_patterns)))
+        snapshot.mkdir(exist_ok=True)
+        for path in folder.iterdir():
+            if any(path.match(pattern) for pattern in allow_patterns):
+                shutil.copy(path, snapshot)
+        return str(snapshot)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    model = load_model("owner/name")
+    assert model.name == "owner/name" and model.family == "llada"
+    assert [revision for _, revision, _ in asked] == [None, commit]
+    assert all("*.py" not in patterns and not any("bin" in item for item in patterns) for _, _, patterns in asked)
+
+
+def test_weights_of_a_hub_model_that_cannot_be_opened_are_not_downloaded(folder, monkeypatch):
+    rewrite(folder, model_type="t5", architectures=None)
+    asked = []
+    monkeypatch.setattr(huggingface_hub, "snapshot_download",
+                        lambda *_, allow_patterns, **__: asked.append(allow_patterns) or str(folder))
+    with pytest.raises(ModelError, match="t5"):
+        load_model("owner/name")
+    assert len(asked) == 1
+
+
+def test_a_damaged_file_of_the_hub_cache_is_found_by_its_name(folder):
+    weights_file = folder / "model.safetensors"
+    blob = folder / ("0" * 64)
+    weights_file.rename(blob)
+    weights_file.symlink_to(blob)
+    with pytest.raises(ModelError, match="is damaged"):
+        load_model(folder)
+
+
+OFFLINE = """
+import socket, sys
+def refuse(*_): raise SystemExit("a connection was opened")
+socket.socket.connect = refuse
+socket.create_connection = refuse
+from backend import load_model
+load_model(sys.argv[1])
+"""
+
+
+def test_a_local_folder_opens_no_connection():
+    done = subprocess.run([sys.executable, "-c", OFFLINE, str(SOURCE)], capture_output=True, text=True, timeout=120,
+                          cwd=Path(__file__).resolve().parents[2])
+    assert done.returncode == 0, done.stderr
+
+
+# -- the catalogue of families ------------------------------------------------------------------
+
+
+def test_no_model_type_and_no_architecture_belongs_to_two_families():
+    for field in ("model_types", "architectures"):
+        names = [name for family in FAMILIES for name in getattr(family, field)]
+        assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(("raw", "name"), (
+    ({"model_type": "llada", "architectures": ["LLaDAModelLM"]}, "llada"),
+    ({"model_type": "llada", "architectures": ["LLaDAMoEModelLM"]}, "llada-moe"),
+    ({"model_type": "Dream", "architectures": ["DreamModel"]}, "dream"),
+    ({"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"]}, "a2d-qwen3"),
+    ({"model_type": "a2d-llama"}, "a2d-llama"),
+    ({"model_type": "llada2_moe", "architectures": ["LLaDA2MoeModelLM"]}, "llada2"),
+    ({"model_type": "modernbert", "architectures": ["ModernBertForMaskedLM"]}, "modernbert"),
+    ({"model_type": "gemma3_text", "architectures": None}, "gemma3_text"),
+))
+def test_a_family_is_recognised_by_architecture_then_by_type(raw, name):
+    assert recognised(raw).name == name
+
+
+def test_a_check_says_what_a_model_is_and_what_works_on_it(folder):
+    (folder / "README.md").write_text("---\ntags:\n- x\nlicense: mit\n---\n# Model\n")
+    text = "\n".join(check(load_model(folder)))
+    assert "llada, 0.1 million parameters, float32 on cpu, 0.3 MB" in text and "licence mit" in text
+    assert "logits [1, 128, 128], finite" in text
+    assert "decoder llada: works" in text and "information flow routes: works" in text
+    assert "positions a second" in text
+
+
+def test_check_is_a_command_that_refuses_with_a_sentence(folder, capsys):
+    assert command_line(["check", str(folder)]) == 0
+    assert "mask 124" in capsys.readouterr().out
+    pickled(folder)
+    assert command_line(["check", str(folder)]) == 2
+    said = capsys.readouterr()
+    assert "Only safetensors are read" in said.err and "Traceback" not in said.err
+
+
+def test_progress_reaches_one(folder):
+    shares = []
+    load_model(folder, progress=shares.append)
+    assert shares[-1] == pytest.approx(1.0) and shares == sorted(shares)
+
+
+def test_the_embedded_models_are_those_with_weights():
+    from backend.models.catalogue import CARDS, MODELS
+
+    assert [card for card in CARDS if (ASSETS / card.name / "model.safetensors").is_file()] == list(MODELS)
+    for card in CARDS:
+        if card not in MODELS:
+            with pytest.raises(ModelError, match="train --model"):
+                load_model(card.name)
