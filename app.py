@@ -10,7 +10,7 @@ from collections.abc import Sequence
 # Read by the UI library when it is imported: no telemetry, no question to another host.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
-from backend.engine import LocalEngine, has_weights
+from backend.engine import LocalEngine
 from backend.errors import AppError
 from backend.models.catalogue import MODELS
 from backend.settings import Settings
@@ -41,7 +41,7 @@ def _serve(settings: Settings) -> None:
 
     listener = listen(settings)
     engine = LocalEngine(settings)
-    if settings.model not in {card.name for card in MODELS if has_weights(card)}:
+    if settings.model not in {card.name for card in MODELS}:
         engine.load(settings.model)  # a folder or hub id of your own: better refused now than in the page
     serve(settings, engine, listener)
 

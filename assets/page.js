@@ -71,7 +71,7 @@ function put(root, text, id) {
   else root.append(sentence(text, id));
 }
 
-function show({ decoder, message, problems }) {
+function show({ decoder, message, problems, quiet }) {
   clear();
   const rest = message ? [message] : [];
   let first = null;
@@ -83,12 +83,12 @@ function show({ decoder, message, problems }) {
     const input = root.querySelector("input:not([type=range]), textarea, select");
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-errormessage", id);
-    openSettings(root);
+    if (!quiet) openSettings(root);
     first ??= input;
   });
   const bar = document.getElementById("bar");
   rest.forEach((text, index) => bar.append(sentence(text, `problem-rest-${index}`)));
-  first?.focus();
+  if (!quiet) first?.focus();
 }
 
 function attach({ watch, props }) {

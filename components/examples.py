@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +16,7 @@ from backend.tasks.catalogue import TASKS, find_task
 from components.html import Markup, tag
 
 PER_TASK = 4
+_IDS, _ID = re.compile(r"\s*ids:((?:[\s,]*\d{1,9})*[\s,]*)"), re.compile(r"\d+")
 _SHOWN = 56
 """Characters of a prompt that the menu shows."""
 
@@ -60,7 +62,15 @@ def described(prompt: str) -> str:
     task = find_task(prompt)
     if task:
         return Opening(task, prompt).hint
+    if _IDS.fullmatch(prompt):
+        return "Token ids, given to the model as they are."
     return "No program here can judge an answer to this prompt; it is decoded all the same." if prompt.strip() else ""
+
+
+def prompt_of(typed: str) -> tuple[str | None, tuple[int, ...] | None]:
+    """Return the prompt as text, or as token ids where it is written ``ids: 1, 2, 3``."""
+    listed = _IDS.fullmatch(typed or "")
+    return (None, tuple(map(int, _ID.findall(listed[1])))) if listed else (typed, None)
 
 
 class Chooser(gr.HTML):

@@ -17,6 +17,7 @@ from components.controls import Control, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
+from components.models_view import ModelCorner, model_corner
 from components.summary_view import decoder_line, model_line
 
 TITLE = "Unmask"
@@ -52,6 +53,7 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
             model, decoder, length, seed, run, stop = _bar(settings, cards, first)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
             groups, controls = _settings()
+            corner = model_corner(settings)
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
         bridge, notices = Bridge(), Notices()
         inputs = Inputs(prompt, model, decoder, length, seed, controls)
@@ -60,7 +62,7 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         prompt.change(described, prompt, hint, trigger_mode="always_last", queue=False, **_QUIET)
-        gr.on([page.load, model.change], desk.load, model, status, concurrency_limit=None, **_QUIET)
+        _wire_models(desk, page, inputs, status, corner, notices)
     return page.queue(max_size=None)
 
 
@@ -81,6 +83,18 @@ def _wire_run(
     streamed = begun.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
     streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
     stop.click(desk.stop, run_id, None, queue=False, **_QUIET)
+
+
+def _wire_models(
+    desk: Desk, page: gr.Blocks, inputs: Inputs, status: gr.HTML, corner: ModelCorner, notices: Notices
+) -> None:
+    free: dict[str, Any] = {"concurrency_limit": None, **_QUIET}
+    page.load(desk.menu, None, inputs.model, **free)
+    page.load(desk.load, inputs.model, status, **free)
+    changed = inputs.model.change(desk.load, inputs.model, status, **free)
+    changed.then(desk.review, inputs.all(), notices, **free)
+    gr.on([corner.open.click, corner.source.submit], desk.open_model, corner.source, [inputs.model, corner.said], **free)
+    corner.unload.click(desk.unload, inputs.model, [status, corner.said], **free)
 
 
 def _header(settings: Settings) -> gr.HTML:

@@ -39,7 +39,7 @@ class FixedEngine(LocalEngine):
 
     def load(self, name: str) -> object:
         """Return the given model under any name."""
-        return self._models.setdefault(name, self._given)
+        return self._shelf._loaded.setdefault(name, self._given)
 
 
 class GatedModel(FakeModel):

@@ -10,7 +10,7 @@ import pytest
 from backend.engine import LocalEngine, RunHandle
 from backend.errors import AppError, BusyError, RequestError
 from backend.events import End, RunRequest, Start, Step
-from backend.models.catalogue import ModelCard
+from backend.models.catalogue import CARDS
 from backend.settings import Settings
 from tests.conftest import WAIT_S, FakeModel
 
@@ -48,7 +48,7 @@ def open_engine(monkeypatch: pytest.MonkeyPatch, gated: GatedModel) -> Iterator[
     opened = []
 
     def start(model: FakeModel = gated, **settings: int) -> LocalEngine:
-        monkeypatch.setattr("backend.models.loading.load_model", lambda name: model)
+        monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
         opened.append(LocalEngine(Settings(**settings)))
         return opened[-1]
 
@@ -168,10 +168,9 @@ def test_a_model_that_is_not_offered_is_refused_with_the_names(open_engine: Star
         open_engine().submit("gpt", ask())
 
 
-def test_a_model_whose_weights_are_absent_is_not_offered(open_engine: Start_, monkeypatch: pytest.MonkeyPatch) -> None:
-    absent = ModelCard("absent", "Absent", "", "")
-    monkeypatch.setattr("backend.engine.MODELS", (absent,))
-    assert absent not in open_engine().models()
+def test_a_model_whose_weights_are_absent_is_not_offered(open_engine: Start_) -> None:
+    engine = open_engine()
+    assert {card.name for card in engine.models()} == {card.name for card in CARDS if card.folder.joinpath("model.safetensors").is_file()}
 
 
 def test_only_so_many_finished_runs_are_kept(open_engine: Start_) -> None:
@@ -183,6 +182,37 @@ def test_only_so_many_finished_runs_are_kept(open_engine: Start_) -> None:
     finished(last)
     kept = [run for run in (*done, last) if engine.find(run.id)]
     assert last in kept and len(kept) <= 3 and engine.find("nobody's") is None
+
+
+def test_an_unloaded_model_is_loaded_again_by_the_next_run(monkeypatch: pytest.MonkeyPatch, open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    finished(engine.submit(NAME, ask()))
+    assert engine.ready(NAME)
+    engine.unload(NAME)
+    assert not engine.ready(NAME) and engine.card(NAME) == ""
+    fresh = FakeModel()
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: fresh)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done" and fresh.passes == 8
+
+
+def test_a_model_with_runs_is_not_unloaded(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1)
+    runs = [engine.submit(NAME, ask()) for _ in range(2)]
+    with pytest.raises(BusyError, match=r"runs on it are not over \(2\)"):
+        engine.unload(NAME)
+    gated.permits.release(100)
+    for run in runs:
+        finished(run)
+    engine.unload(NAME)
+    assert not engine.ready(NAME)
+
+
+def test_what_does_not_fit_a_model_is_found_without_a_run(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    assert engine.problems(NAME, ask(length=500)) == ()  # not loaded: nothing is known yet
+    engine.load(NAME)
+    assert [problem.field for problem in engine.problems(NAME, ask(length=500))] == ["length"]
+    assert engine.problems(NAME, ask()) == ()
 
 
 def test_ids_of_runs_cannot_be_guessed(open_engine: Start_) -> None:
