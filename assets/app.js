@@ -25,7 +25,7 @@ const trace = new Trace(), clock = new Clock(trace), select = new Select();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const timing = [];
 let mount = null, views = [], lane = null, say = null, lines = null;
-let frame = 0, before = 0, reported = 0, replay = 0;
+let frame = 0, before = 0, reported = 0, replay = 0, played = false;
 
 const source = new Source(BASE, trace, {
   start() { clearTimeout(replay); reported = 0; select.clear(); clock.restart(); state("live"); },
@@ -63,7 +63,8 @@ function draw(now) {
   lane.dataset.lost = String(trace.lost);
   lane.classList.toggle("empty", !trace.start);
   report(performance.now() - begun);
-  if (clock.t === trace.steps && !clock.playing) lines.shown();
+  if (played && !clock.playing && clock.t === trace.steps) lines.shown();
+  played = clock.playing;
   if (trace.start) say.say(clock.t === trace.steps && trace.end?.verdict ? `Finished. ${trace.end.verdict.right ? "Right" : "Wrong"}: ${trace.end.verdict.why}` : `step ${clock.t} of ${trace.steps}, ${trace.writtenCount[clock.t]} of ${trace.free} written`);
 }
 

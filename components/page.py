@@ -52,8 +52,9 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
             prompt, chooser, hint = _prompt(offered, first)
             model, decoder, length, seed, run, stop = _bar(settings, cards, first)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
-            groups, controls = _settings()
-            corner = model_corner(settings)
+            with gr.Row(elem_id="drawers"):
+                groups, controls = _settings()
+                corner = model_corner(settings)
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
         bridge, notices = Bridge(), Notices()
         inputs = Inputs(prompt, model, decoder, length, seed, controls)
@@ -122,7 +123,7 @@ def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textb
     with gr.Row(elem_id="prompt-row"):
         prompt = gr.Textbox(
             value=first.prompt if first else "", label="Prompt", lines=1, max_lines=6,
-            placeholder="What the model continues", elem_id="field-prompt", scale=1, buttons=[],
+            placeholder="What the model answers to; or token ids, as in ids: 1, 2, 3", elem_id="field-prompt", scale=1, buttons=[],
         )
         chooser = Chooser(offered)
     hint = gr.HTML(first.hint if first else "", elem_id="task-help", apply_default_css=False)

@@ -19,7 +19,7 @@ from playwright.sync_api import Browser, Page
 from backend import load_model
 from backend.engine import LocalEngine, RunHandle
 from backend.settings import Settings
-from benchmarks.browser import chromium
+from benchmarks.browser import chromium, free_port
 from components.server import application, listen
 from tests.conftest import WAIT_S, FakeModel
 
@@ -69,8 +69,8 @@ class Site:
     """One server: its address, and what is behind it."""
 
     address: str
-    engine: FixedEngine
-    model: object
+    engine: LocalEngine
+    model: object = None
 
     def run_of(self, page: Page) -> RunHandle:
         """Return the run that a page shows."""
@@ -78,16 +78,25 @@ class Site:
 
 
 @contextlib.contextmanager
-def site(model: object, **settings: object) -> Iterator[Site]:
+def site(model: object) -> Iterator[Site]:
     """Serve the page with ``model`` behind it, in a thread of this process."""
-    for port in range(8400, 8500):
-        chosen = Settings(port=port, **settings)
+    with opened_site(Settings, lambda settings: FixedEngine(settings, model)) as served:
+        served.model = model
         try:
-            listener = listen(chosen)
-            break
-        except Exception:  # the port is taken; the next one may not be
-            continue
-    engine = FixedEngine(chosen, model)
+            yield served
+        finally:
+            if isinstance(model, GatedModel):
+                model.permits.release(10_000)
+
+
+@contextlib.contextmanager
+def opened_site(
+    settings: Callable[..., Settings], engine_of: Callable[[Settings], LocalEngine] = LocalEngine
+) -> Iterator[Site]:
+    """Serve the page on a free port, in a thread of this process."""
+    chosen = settings(port=free_port())
+    listener = listen(chosen)
+    engine = engine_of(chosen)
     server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
@@ -95,11 +104,9 @@ def site(model: object, **settings: object) -> Iterator[Site]:
     while not server.started and time.monotonic() < until:
         time.sleep(0.01)
     try:
-        yield Site(f"http://127.0.0.1:{chosen.port}", engine, model)
+        yield Site(f"http://127.0.0.1:{chosen.port}", engine)
     finally:
         server.should_exit = True
-        if isinstance(model, GatedModel):
-            model.permits.release(10_000)
         thread.join(WAIT_S)
         engine.close()
 
