@@ -59,10 +59,10 @@ def main() -> None:
     _say(f"runs of {arguments.length} positions, {arguments.runs} runs after one to warm up", None)
     _say("steps made a second, median of the runs", statistics.median(run["rate"] for run in rows), "1/s")
     _say("first step painted after Run, median", statistics.median(run["first_s"] for run in rows) * 1e3, "ms")
-    _say("event created -> painted, p50", _at(delays, 0.5), "ms")
-    _say("event created -> painted, p95", _at(delays, 0.95), "ms")
-    _say("drawing per frame, p95", _at(draws, 0.95), "ms")
-    _say("seek to painted, p95", _at(seeks, 0.95), "ms")
+    _say("event created -> painted, p50", share_of(delays, 0.5), "ms")
+    _say("event created -> painted, p95", share_of(delays, 0.95), "ms")
+    _say("drawing per frame, p95", share_of(draws, 0.95), "ms")
+    _say("seek to painted, p95", share_of(seeks, 0.95), "ms")
     _say("frames of live steps / steps sent", sum(run["frames"] for run in rows) / sent, "")
     _say("live steps that reached the screen / sent", sum(run["painted"] for run in rows) / sent, "")
     _say("steps shown in playback / sent", played / rows[-1]["sent"], "")
@@ -101,7 +101,8 @@ def _run(page: Page) -> dict[str, Any]:
     }
 
 
-def _at(values: list[float], share: float) -> float:
+def share_of(values: list[float], share: float) -> float:
+    """Return the value below which ``share`` of the values lie."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(share * len(ordered)))]
 
