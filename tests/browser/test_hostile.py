@@ -59,13 +59,14 @@ def test_the_table_of_the_canvas_shows_them_literally(hostile: Site, visit: Visi
     assert table.evaluate("document.querySelectorAll('img, script').length") == 0
 
 
-@pytest.mark.parametrize("prompt", ["<img src=x onerror=window.ran=1>é", "${window.ran=1}é", "{{window.ran=1}}é", "`+(window.ran=1)+`é"])
-def test_a_prompt_that_is_refused_is_quoted_literally(real: Site, visit: Visit, prompt: str) -> None:
+def test_a_prompt_that_is_refused_is_quoted_literally(real: Site, visit: Visit) -> None:
     page = visit(real)
-    fill(page, "prompt", prompt)
-    page.locator("#run").click()
-    page.locator(".problem").first.wait_for()
-    assert page.evaluate("window.ran === undefined") and page.locator(".problem img").count() == 0
+    for prompt in ("<img src=x onerror=window.ran=1>é", "${window.ran=1}é", "{{window.ran=1}}é", "`+(window.ran=1)+`é"):
+        fill(page, "prompt", prompt)
+        page.locator("#run").click()
+        page.locator(".problem").first.wait_for()
+        page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run'")
+        assert page.evaluate("window.ran === undefined") and page.locator(".problem img").count() == 0
 
 
 def test_markup_that_slips_in_could_not_run(real: Site, visit: Visit) -> None:

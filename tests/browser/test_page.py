@@ -6,7 +6,8 @@ import pytest
 
 from backend import replay
 from backend.canvas import steps_of
-from backend.events import End
+from backend.decoders.catalogue import DECODERS
+from backend.events import End, Step
 from benchmarks.browser import served
 from components import wire
 from tests.browser.conftest import Site, Visit, cells, fill, painted, press_run, run, seek
@@ -193,27 +194,31 @@ def test_a_pinned_token_stays_and_says_why_it_was_written(real: Site, visit: Vis
     assert page.locator(".cell.pin").count() == 0
 
 
-@pytest.mark.parametrize(("layer", "words"), [
-    ("Order", "bright = written later"), ("Confidence", "probability · bright = surer"), ("Entropy", "nats · bright = less sure"),
-])
-def test_the_canvas_is_coloured_as_the_legend_says(real: Site, visit: Visit, layer: str, words: str) -> None:
+def test_the_canvas_is_coloured_as_the_legend_says(real: Site, visit: Visit) -> None:
     page = visit(real)
     steps = run(page)
     events = real.run_of(page).events_so_far
-    page.get_by_role("radio", name=layer, exact=True).click()
-    page.wait_for_function("words => document.querySelector('.ramp .unit').textContent.includes(words)", arg=words)
+    measures = {item["title"]: item for item in wire.measures(events[0].model.vocab_size)}
     seek(page, steps)
-    measure = next((item for item in wire.measures(events[0].model.vocab_size) if item["title"] == layer), None)
-    for step in steps_of(events):
-        position = step.writes[0][0]
-        if measure is None:
-            share = (step.index - 1) / (steps - 1)
-        else:
-            value = step.scores[measure["name"]][step.masked.index(position)]
-            share = (value - measure["low"]) / (measure["high"] - measure["low"])
-        expected = page.evaluate("async share => { const p = await import('/assets/palette.js'); return [p.index(share - 1e-4), p.index(share + 1e-4)].map(k => p.CSS[Math.max(0, k)]); }", share)
-        cell = page.locator(".tokens .cell").nth(position - events[0].prompt_length)
-        assert cell.evaluate("node => node.style.getPropertyValue('--c')") in expected
+    for layer, words in (("Order", "bright = written later"), ("Confidence", "probability · bright = surer"), ("Entropy", "nats · bright = less sure")):
+        page.get_by_role("radio", name=layer, exact=True).click()
+        page.wait_for_function("words => document.querySelector('.ramp .unit').textContent.includes(words)", arg=words)
+        page.wait_for_function("layer => document.querySelector(`[data-layer=${layer}]`).getAttribute('aria-checked') === 'true'", arg=layer.lower())
+        for step in steps_of(events):
+            share = (step.index - 1) / (steps - 1) if layer == "Order" else _share(step, measures[layer])
+            near = page.evaluate(NEAR, share)
+            cell = page.locator(".tokens .cell").nth(step.writes[0][0] - events[0].prompt_length)
+            assert cell.evaluate("node => node.style.getPropertyValue('--c')") in near
+
+
+NEAR = """async share => { const { CSS, index } = await import('/assets/palette.js');
+  return [index(share - 1e-4), index(share + 1e-4)].map(k => CSS[Math.max(0, k)]); }"""
+
+
+def _share(step: Step, measure: dict[str, object]) -> float:
+    """Return the score of the step's first write as a share of its range, from the recorded event."""
+    value = step.scores[measure["name"]][step.masked.index(step.writes[0][0])]
+    return (value - measure["low"]) / (measure["high"] - measure["low"])
 
 
 def test_the_tail_is_greyed_left_out_of_the_copy_and_counted_apart(real: Site, visit: Visit) -> None:
@@ -246,8 +251,6 @@ def test_an_example_of_every_task_opens_and_runs(real: Site, visit: Visit) -> No
 
 
 def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit) -> None:
-    from backend.decoders.catalogue import DECODERS
-
     page = visit(real)
     page.locator("#settings > button").click()
     for decoder in DECODERS[:6]:
@@ -261,7 +264,7 @@ def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit
         assert page.evaluate("window.unmask.trace.end.reason") == "done"
 
 
-@pytest.mark.parametrize(("field", "text", "words"), [
+BAD_INPUT = (
     ("length", "0", ("0 is out of range", "1 to")),
     ("length", "5000", ("5000 is out of range", "window")),
     ("length", "many", ("'many' is out of range",)),
@@ -273,21 +276,27 @@ def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit
     ("settings-llada-steps", "x", ("'x' is not a number",)),
     ("settings-llada-block_length", "7", ("7",)),
     ("settings-llada-steps", "1.5", ("1.5 is not a whole number",)),
-])
-def test_bad_input_gets_a_message_at_its_field(real: Site, visit: Visit, field: str, text: str, words: tuple[str, ...]) -> None:
+)
+
+
+def test_bad_input_gets_a_message_at_its_field(real: Site, visit: Visit) -> None:
     page = visit(real)
     shown = page.evaluate("window.unmask.trace.start.run")
     page.locator("#settings > button").click()
     page.locator("#field-settings-llada-steps input").wait_for()
-    fill(page, field, text)
-    page.locator("#run").click()
-    problem = page.locator(".problem")
-    problem.first.wait_for()
-    assert problem.count() == 1 and all(word in problem.inner_text() for word in words), problem.inner_text()
-    entry = page.locator(f"#field-{field} [aria-invalid=true]")
-    assert entry.get_attribute("aria-errormessage") == problem.get_attribute("id")
-    assert page.evaluate("field => document.querySelector(`#field-${field}`).contains(document.activeElement)", field)
-    page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
+    for field, text, words in BAD_INPUT:
+        entry = page.locator(f"#field-{field} :is(textarea, input:not([type=range]))").first
+        before = entry.input_value()
+        fill(page, field, text)
+        page.locator("#run").click()
+        page.wait_for_function("words => [...document.querySelectorAll('.problem')].some(node => words.every(word => node.textContent.includes(word)))", arg=list(words))
+        problem = page.locator(".problem")
+        assert problem.count() == 1
+        wrong = page.locator(f"#field-{field} [aria-invalid=true]")
+        assert wrong.get_attribute("aria-errormessage") == problem.get_attribute("id")
+        assert page.evaluate("field => document.querySelector(`#field-${field}`).contains(document.activeElement)", field)
+        page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
+        fill(page, field, before)
     assert page.evaluate("window.unmask.trace.start.run") == shown
 
 
