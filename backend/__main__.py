@@ -109,6 +109,11 @@ def _models(arguments: argparse.Namespace) -> int:
     for card in CARDS:
         there = "" if card.trained else "  (not trained yet)"
         _say(f"{card.name}{there}\n    {card.title}. {card.help}\n    example: {card.example_prompt}")
+    from backend.models.families import FAMILIES
+
+    _say("Folders and hub ids of these families open too; python -m backend check SOURCE says what works on one:")
+    for family in FAMILIES:
+        _say(f"    {family.title}  (model type {', '.join(family.model_types)})")
     return 0
 
 

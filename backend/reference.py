@@ -24,12 +24,14 @@ def default_text(item: Any) -> str:
     option = item.metadata["option"]
     if item.default is None:
         return option.auto or "off"
-    return str(item.default)
+    return str(item.default) or "empty"
 
 
 def range_text(item: Any) -> str:
     """Return a setting's range in words."""
     option = item.metadata["option"]
+    if option.kind == "text":
+        return f"at most {option.high} characters"
     if option.kind == "bool":
         return "true or false"
     if option.choices:

@@ -51,7 +51,7 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
         raise RequestError(problems)
     layout = _layout(len(prompt_ids), request.length, fixed)
     settings, wrong = resolved(decoder, request.settings, layout)
-    wrong = wrong or decoder.check(settings, layout)
+    wrong = wrong or decoder.check(settings, layout) or _lacking(model, decoder, decoder.wants(settings) - decoder.needs)
     if problems or wrong:
         raise RequestError([*problems, *wrong])
     extent = decoder.extent(settings, layout)
@@ -96,11 +96,16 @@ def _decoder(model: Model, name: str, problems: list[Problem]) -> Decoder | None
         names = ", ".join(item.name for item in DECODERS)
         problems.append(Problem("decoder", f"There is no decoder {name!r}; the decoders are {names}."))
         return None
-    lacking = decoder.needs - model.capabilities
-    if lacking:
-        problems.append(Problem("decoder", f"{name} needs a model that is {', '.join(sorted(lacking))}; {model.name} is not. "
-                                           "Choose another decoder or another model."))
+    problems.extend(_lacking(model, decoder, decoder.needs))
     return decoder
+
+
+def _lacking(model: Model, decoder: Decoder, needs: frozenset[str]) -> list[Problem]:
+    lacking = ", ".join(sorted(needs - model.capabilities))
+    if not lacking:
+        return []
+    return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. "
+                               "Choose another decoder, other settings or another model.")]
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:

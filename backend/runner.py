@@ -125,10 +125,10 @@ class Lanes:
     def _groups(self) -> list[list[Hashable]]:
         """Return the waiting runs, those of one kind of pass together, within ``BATCH_ROWS``."""
         groups: list[list[Hashable]] = []
-        room: dict[Hashable, tuple[list[Hashable], int]] = {}
+        room: dict[Hashable, tuple[list[Hashable] | None, int]] = {}
         for key, (_, asked) in self._waiting.items():
-            group, used = room.get(asked.kind, ([], BATCH_ROWS))
-            if used + asked.rows > BATCH_ROWS:
+            group, used = room.get(asked.kind, (None, 0))
+            if group is None or used + asked.rows > BATCH_ROWS:
                 group, used = [], 0
                 groups.append(group)
             group.append(key)

@@ -90,6 +90,8 @@ def _widget(decoder: str, item: Any) -> gr.components.Component:
     }
     if option.kind == "bool":
         return gr.Checkbox(value=default, info=option.help, **shared)
+    if option.kind == "text":
+        return gr.Textbox(value=default, max_length=option.high, info=option.help, **shared)
     if option.kind == "choice":
         choices = [(choice.replace("_", " "), choice) for choice in option.choices]
         return gr.Dropdown(choices, value=default, filterable=False, info=option.help, **shared)

@@ -12,6 +12,7 @@ import torch
 from hypothesis import settings
 
 from backend import load_model
+from backend.decoders.catalogue import find_decoder
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
 from backend.models.catalogue import MODELS
@@ -96,14 +97,32 @@ class FakeModel:
             known[:, : held.shape[1]] = held[:, : known.shape[1]]
             known[:, compute] = input_ids[:, compute]
         logits = self.logits(known, attention_mask)
-        kept = known[:, None, :, None].float()
+        width = known.shape[1] if compute is None else max(cache.length if cache else 0, int(compute[-1]) + 1)
+        kept = known[:, None, :width, None].float()
         likes = torch.stack([self._at[known][..., :8] for _ in range(1)], dim=1)
         weights = (likes @ likes.transpose(2, 3) / 8).softmax(dim=-1)
         return ModelOutput(
             logits if project is None else logits[project], Cache((kept,), (kept,)) if keep_cache else None,
-            (self._at[known][..., :16],) if hidden_states else (),
+            (self._at[known if compute is None else known[:, compute]][..., :16],) if hidden_states else (),
             (weights, weights.roll(1, 3)) if attentions else (),
         )
+
+
+class FakeCausal(FakeModel):
+    """The same table read from left to right: a place is predicted from the two tokens before it."""
+
+    kind, mask_id, shifted = "causal", None, True
+    capabilities = frozenset({"causal", "cache", "attention"})
+
+    def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
+        before, earlier = input_ids.roll(1, 1), input_ids.roll(2, 1)
+        positions = torch.arange(input_ids.shape[1]) % self.vocab_size
+        return self._at[positions] + self._left[before] + self._right[earlier]
+
+
+def fake_for(name: str) -> FakeModel:
+    """Return a fresh fake model of the kind that a decoder needs."""
+    return FakeCausal() if "causal" in find_decoder(name).needs else FakeModel()
 
 
 @pytest.fixture
@@ -143,6 +162,26 @@ def golden_models(mha, gqa) -> dict[str, object]:
 
 
 @pytest.fixture(scope="session")
+def causal_folder(tmp_path_factory) -> Path:
+    """A tiny random Llama checkpoint as transformers saves it."""
+    from transformers import LlamaConfig, LlamaForCausalLM
+
+    folder = tmp_path_factory.mktemp("causal")
+    config = LlamaConfig(vocab_size=64, hidden_size=32, intermediate_size=48, num_hidden_layers=2, num_attention_heads=4,
+                         num_key_value_heads=2, max_position_embeddings=128, eos_token_id=63, bos_token_id=62, initializer_range=0.5)
+    with torch.random.fork_rng():
+        torch.manual_seed(11)
+        LlamaForCausalLM(config).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def causal_model(causal_folder):
+    """That checkpoint, loaded."""
+    return load_model(causal_folder)
+
+
+@pytest.fixture(scope="session")
 def tiny():
     """The embedded model of puzzles and arithmetic."""
     return load_model("tiny-diffusion")
@@ -150,7 +189,7 @@ def tiny():
 
 @pytest.fixture(scope="session")
 def embedded(tiny):
-    """Every embedded model whose weights are in place."""
+    """Every embedded diffusion model whose weights are in place."""
     others = [card.name for card in MODELS
               if card.name != tiny.name and (card.folder / "model.safetensors").is_file()]
-    return (tiny, *map(load_model, others))
+    return (tiny, *(model for model in map(load_model, others) if model.kind == tiny.kind))

@@ -133,6 +133,9 @@ class Decoder(Protocol):
     def guidance(self, settings: Any) -> float:
         """Return the classifier-free guidance scale; 0 asks for no second sequence."""
 
+    def wants(self, settings: Any) -> frozenset[str]:
+        """Return what these settings need of a model: ``needs``, or more."""
+
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the response positions of the real canvas, at least ``layout.length``."""
 
@@ -184,6 +187,10 @@ class BaseDecoder:
     def blocks(self, settings: Any, layout: Layout) -> tuple[Block, ...]:
         """Return blocks of the ``block_length`` setting, or one block where there is none."""
         return cut(layout, getattr(settings, "block_length", None) or layout.length)
+
+    def wants(self, settings: Any) -> frozenset[str]:
+        """Return ``needs``."""
+        return self.needs
 
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the length that was asked for."""
@@ -241,6 +248,10 @@ def checked(option: Option, name: str, value: Any, length: int) -> tuple[Any, Pr
         if value not in option.choices:
             return wrong(f"is not a choice; the choices are {', '.join(option.choices)}.")
         return value, None
+    if option.kind == "text":
+        if isinstance(value, str) and len(value) <= option.high:
+            return value, None
+        return wrong(f"is not a text of at most {option.high} characters.")
     if option.kind == "bool":
         return (value, None) if isinstance(value, bool) else wrong("is not true or false.")
     if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):

@@ -1,15 +1,17 @@
-"""What decoders with a key/value cache share: the age of every row, and block-causal attention."""
+"""What decoders with a key/value cache share: the age of every row, block-causal attention, prefixes."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+from backend.errors import Problem
+
 if TYPE_CHECKING:
-    from backend.decoders.base import Block
+    from backend.decoders.base import Block, Choice, Layout, View
     from backend.models.base import Cache
     from backend.shapes import Bool
-    from backend.world import Asking, World
+    from backend.world import Asking, Decoding, World
 
 Ages = tuple[int | None, ...]
 """Passes since each canvas row was computed; None = never."""
@@ -70,3 +72,55 @@ class BlockPrefix:
 def ends_in(world: World, block: Block) -> bool:
     """Tell whether a block holds an end-of-sequence."""
     return world.eos_id is not None and world.eos_id in world.canvas[block[0] : block[1]]
+
+
+class CausalPrefix:
+    """The cache of left-to-right decoding: every position is computed once, when it has its token.
+
+    Holds one sequence per row of the last pass; ``keep`` chooses which rows go on.
+    """
+
+    def __init__(self) -> None:
+        self._cache: Cache | None = None
+
+    def predict(self, world: World, canvases: list[tuple[int, ...]], place: int, **choices: bool) -> Asking:
+        """Ask for the predictions of ``place`` after each canvas (none beyond its end); return the output.
+
+        The rows that the cache lacks are computed: those from its end up to ``place``.
+        """
+        import torch
+
+        held = 0 if self._cache is None else self._cache.length
+        ids = torch.tensor([canvas[: place + 1] for canvas in canvases])
+        wanted = torch.zeros_like(ids, dtype=torch.bool)
+        wanted[:, place:] = True
+        output = yield from world.forward(
+            ids, wanted, compute=tuple(range(held, place)), cache=self._cache, keep_cache=True, **choices
+        )
+        self._cache = output.cache
+        return output
+
+    def keep(self, rows: list[int]) -> None:
+        """Go on with these rows of the last pass, in this order, repeated where named twice."""
+        from backend.models.base import Cache
+
+        self._cache = Cache(tuple(item[rows] for item in self._cache.keys), tuple(item[rows] for item in self._cache.values))
+
+
+def one_by_one(world: World, pick: Callable[[View], Choice]) -> Decoding:
+    """Decode a causal model from left to right, one choice per pass, until the text has ended."""
+    prefix = CausalPrefix()
+    while world.masked:
+        place = world.masked[0]
+        output = yield from prefix.predict(world, [world.canvas], place)
+        choice = pick(world.look(output.logits, (place,)))
+        yield world.step(choice)
+        if choice.writes[0][1] == world.eos_id:
+            return
+
+
+def prompt_problems(layout: Layout) -> list[Problem]:
+    """Return what is wrong with an empty prompt for a model that continues text."""
+    if layout.prompt_length:
+        return []
+    return [Problem("prompt", "It is empty, and a causal model needs at least one token to continue; give a prompt.")]

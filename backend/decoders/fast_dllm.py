@@ -64,6 +64,10 @@ class FastDllm(BaseDecoder):
         """Return blocks of 32 unless set, or one block where 32 does not divide the length."""
         return cut(layout, settings.block_length or default_block(layout.length))
 
+    def wants(self, settings: Settings) -> frozenset[str]:
+        """Return what the decoder needs, with a cache where one is set."""
+        return self.needs if settings.cache == "none" else self.needs | {"cache"}
+
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
         """Refuse uneven blocks, and settings that leave no rule for how much to write."""
         if settings.threshold is None and settings.factor is None and settings.steps is None:

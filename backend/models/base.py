@@ -58,6 +58,24 @@ class ModelOutput:
     attentions: tuple[Float["B H R n"], ...] = ()
 
 
+@dataclass(frozen=True)
+class LayerParts:
+    """One layer of one canvas taken apart at R chosen rows: each sum, and what was added up in it.
+
+    Attention: ``mid = before + sum_hj weights[h, r, j] * values[h // group, j] @ output[h] + bias``,
+    where ``group`` = H / H_kv; the bias is what remains. Feed-forward: ``after = carried + mlp``.
+    ``carried`` is ``mid`` itself, or its norm in a layer that normalises after it has added.
+    """
+
+    before: Float["R D"]
+    weights: Float["H R L"]
+    values: Float["H_kv L E"]
+    output: Float["H E D"]
+    mid: Float["R D"]
+    carried: Float["R D"]
+    mlp: Float["R D"]
+
+
 class Model(Protocol):
     """A loaded model. Logits are the prediction *for* their position in every family."""
 
@@ -86,7 +104,7 @@ class Model(Protocol):
     """What the model card states, None where it states nothing."""
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+        """Return the ids of ``text`` as a prompt; raises ``ModelError`` naming what has no token."""
 
     def as_turn(self, text: str) -> str:
         """Return ``text`` as a turn of the model's chat template; unchanged where it has none."""
@@ -143,4 +161,11 @@ class Model(Protocol):
         ``self_conditioning`` says that the family reads them.
 
         Raises ``ModelError`` when a row is needed that is neither computed nor cached.
+        """
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``, computed again from the stream that enters it.
+
+        ``hidden`` is one canvas of ``hidden_states[layer]``; no mask, so every row sees what the family
+        lets it see. Needs the capability ``flow_routes``; raises ``CapabilityError`` without it.
         """

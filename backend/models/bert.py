@@ -14,8 +14,10 @@ from transformers import (
     BertConfig, BertForMaskedLM, ModernBertConfig, ModernBertForMaskedLM, RobertaConfig, RobertaForMaskedLM,
 )
 
+from backend.models.base import LayerParts
 from backend.models.family import Family, Raw, Tensors, refuse_other, stock_values
 from backend.models.stock import Parts, Stock
+from backend.shapes import Float, Int
 
 _UNUSED = (r"\.pooler\.", r"cls\.seq_relationship\.", r"embeddings\.position_ids$")
 """What pretraining files hold besides the masked language model."""
@@ -26,7 +28,7 @@ def build_bert(raw: Raw) -> Stock:
     refuse_other(raw, {"is_decoder": (False,)}, "Use a BERT that looks both ways.")
     with torch.device("meta"):
         module = BertForMaskedLM(BertConfig(**stock_values(raw)))
-    return Stock(module, "masked_diffusion", Parts(lambda model, rows: model.cls(rows)))
+    return Stock(module, "masked_diffusion", Parts(lambda model, rows: model.cls(rows), dissect=dissect))
 
 
 def build_roberta(raw: Raw) -> Stock:
@@ -36,7 +38,7 @@ def build_roberta(raw: Raw) -> Stock:
     with torch.device("meta"):
         module = RobertaForMaskedLM(config)
     window = config.max_position_embeddings - config.pad_token_id - 1
-    return Stock(module, "masked_diffusion", Parts(lambda model, rows: model.lm_head(rows)), max_length=window)
+    return Stock(module, "masked_diffusion", Parts(lambda model, rows: model.lm_head(rows), dissect=dissect), max_length=window)
 
 
 def build_modernbert(raw: Raw) -> Stock:
@@ -48,6 +50,21 @@ def build_modernbert(raw: Raw) -> Stock:
 
 def _modernbert_head(module: Any, rows: torch.Tensor) -> torch.Tensor:
     return module.decoder(module.head(rows))
+
+
+def dissect(module: Any, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+    """Return the sums of a layer at ``rows``: a norm follows each sum, so what is carried on is normed."""
+    block = module.base_model.encoder.layer[layer]
+    inner, dense = block.attention.self, block.attention.output.dense
+    shape = (inner.num_attention_heads, inner.attention_head_size)
+    query, key, value = (
+        part(hidden).unflatten(1, shape).transpose(0, 1) for part in (inner.query, inner.key, inner.value)
+    )  # [H, L, E]
+    weights = (query[:, rows] @ key.transpose(1, 2) / inner.attention_head_size**0.5).softmax(dim=-1)
+    mid = hidden[rows] + dense((weights @ value).transpose(0, 1).flatten(1))
+    carried = block.attention.output.LayerNorm(mid)
+    mlp = block.output.dense(block.intermediate(carried))
+    return LayerParts(hidden[rows], weights, value, dense.weight.T.unflatten(0, shape), mid, carried, mlp)
 
 
 def rename(tensors: Tensors, raw: Raw) -> Tensors:

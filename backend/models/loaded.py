@@ -5,13 +5,14 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache as remembered
 from importlib.metadata import version
 
 import torch
 
-from backend.errors import ModelError
+from backend.errors import CapabilityError, ModelError
 from backend.events import ModelInfo
-from backend.models.base import Cache, ModelOutput
+from backend.models.base import Cache, LayerParts, ModelOutput
 from backend.models.chat import ChatTemplate
 from backend.models.network import Asked, Network
 from backend.models.special import SpecialIds
@@ -56,7 +57,7 @@ class LoadedModel:
         self.device, self.dtype = first.device, first.dtype
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+        """Return the ids of ``text`` as a prompt; raises ``ModelError`` naming what has no token."""
         return self._tokens.encode(text)
 
     @property
@@ -85,11 +86,9 @@ class LoadedModel:
 
     def info(self) -> ModelInfo:
         """Return what a run records about its model."""
-        versions = {package: version(package) for package in ("torch", "transformers")}
-        versions["python"] = sys.version.split()[0]
         return ModelInfo(
             self.name, self.family, self.kind, self.weights_hash, str(self.dtype).removeprefix("torch."),
-            str(self.device), self.vocab_size, self.mask_id, self.eos_id, versions,
+            str(self.device), self.vocab_size, self.mask_id, self.eos_id, _versions(),
         )
 
     def embed(self, ids: Int["B L"]) -> Float["B L D"]:
@@ -146,6 +145,23 @@ class LoadedModel:
         return ModelOutput(
             self.network.project(states), output.cache, output.hidden_states, output.attentions
         )
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``, computed again from the stream that enters it.
+
+        Raises ``CapabilityError`` for a family whose layers are not taken apart.
+        """
+        if "flow_routes" not in self.capabilities:
+            raise CapabilityError(f"The layers of {self.name} ({self.family}) cannot be taken apart into routes.",
+                                  "Use an attribution instead, or another model.")
+        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
+
+
+@remembered
+def _versions() -> dict[str, str]:
+    """Return the versions that numbers depend on; read once, since that opens the packages' files."""
+    versions = {package: version(package) for package in ("torch", "transformers")}
+    return {**versions, "python": sys.version.split()[0]}
 
 
 @dataclass(frozen=True)

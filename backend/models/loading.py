@@ -32,6 +32,10 @@ from backend.models.special import special_ids
 from backend.models.tokens import read_tokens
 from backend.models.weights import AGAIN, Place, fill, weight_files
 
+COUNTED = ("num_hidden_layers", "n_layers", "n_layer", "num_experts")
+COUNT_MAX = 4096
+"""Layers or experts of a model, at most: a damaged config.json must not build modules for ever."""
+
 CARD_HEAD = 4096
 """Characters of a model card in which its licence is looked for."""
 
@@ -135,6 +139,9 @@ def _licence(folder: Path) -> str | None:
 
 
 def _network(family: Family, raw: Raw) -> Network:
+    for key in COUNTED:
+        if isinstance(raw.get(key), int) and raw[key] > COUNT_MAX:
+            raise ModelError(f"config.json has {key} = {raw[key]}, above the limit of {COUNT_MAX}.", AGAIN)
     if raw.get("quantization_config"):
         raise ModelError("config.json describes quantized weights, which are not read.",
                          "Use the checkpoint in float32, bfloat16 or float16.")

@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from backend.models.base import Cache, ModelOutput
+from backend.models.base import Cache, LayerParts, ModelOutput
 from backend.shapes import Bool, Float, Int
 
 
@@ -63,3 +63,6 @@ class Network(Protocol):
 
     def project(self, rows: Float["... D"]) -> Float["... V"]:
         """Return the logits of rows that ``forward`` returned."""
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``; only called with the capability ``flow_routes``."""

@@ -18,7 +18,7 @@ import torch
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import repeat_kv, rotate_half
 
-from backend.models.base import Cache, ModelOutput
+from backend.models.base import Cache, LayerParts, ModelOutput
 from backend.models.network import Asked
 from backend.shapes import Bool, Float, Int
 
@@ -89,6 +89,23 @@ class Stack:
             attentions=tuple(weights) if asked.attentions else (),
         )
         return stack.norm(hidden.to(stack.norm.weight.device)), output
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``, computed again from the stream that enters it."""
+        block, length = self.module.model.layers[layer], hidden.shape[0]
+        places = torch.arange(length, device=hidden.device)
+        rotary = self.module.model.rotary_emb(hidden[None].float(), places[None])
+        hidden, rotary = _moved(block, hidden, rotary)
+        rows = rows.to(hidden.device)
+        query, key, value = before_attention(block, hidden[None], rotary)
+        asked = Asked(None, None, rows, length, None, None, False, False, False)
+        mask = _Masks(self.kind == "causal", asked, rows).of(block.self_attn, hidden.device)
+        mixed, weights = attend(block.self_attn, query[:, :, rows], key, value, mask, True)
+        before, project = hidden[rows], block.self_attn.o_proj
+        mid = before + project(mixed[0])
+        mlp = block.mlp(block.post_attention_layernorm(mid)[None])[0]
+        output = project.weight.T.unflatten(0, (weights.shape[1], -1))  # [H, E, D]
+        return LayerParts(before, weights[0], value[0], output, mid, mid, mlp)
 
 
 def before_attention(layer: Any, hidden: Float["B R D"], rotary: Rotary) -> tuple[Any, Any, Any]:

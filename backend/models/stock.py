@@ -2,7 +2,8 @@
 
 The stock forward gives the last hidden states of a whole canvas, or of the rows that follow on a
 cache; only the wanted ones of them are projected to the vocabulary. What is not offered is left out
-of ``capabilities``: rows in the middle of a canvas are never refreshed, routes are not taken apart.
+of ``capabilities``: rows in the middle of a canvas are never refreshed, and routes need a family that
+says how its layers are taken apart (``Parts.dissect``).
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ import torch
 from transformers import DynamicCache
 
 from backend.errors import CapabilityError
-from backend.models.base import Cache, ModelOutput
+from backend.models.base import Cache, LayerParts, ModelOutput
 from backend.models.network import Asked
 from backend.shapes import Float, Int
 
@@ -26,11 +27,13 @@ class Parts:
     """Where a stock class keeps what a pass needs.
 
     ``final_norm``: the module, by its name in the base model, whose input is the last residual
-    stream; None where the layers end with a norm of their own. ``head``: rows to logits.
+    stream; None where the layers end with a norm of their own. ``head``: rows to logits. ``dissect``:
+    module, layer, the stream [L, D] that enters it and rows to ``LayerParts``.
     """
 
     head: Callable[[Any, Float["... D"]], Float["... V"]]
     final_norm: str | None = None
+    dissect: Callable[[Any, int, Float["L D"], Int["R"]], LayerParts] | None = None
 
 
 class Stock:
@@ -42,7 +45,8 @@ class Stock:
         self.module, self.kind, self._parts = module, kind, parts
         self.shifted = kind == "causal"
         direction = {"causal", "cache"} if self.shifted else {"bidirectional"}
-        self.capabilities = frozenset({"attention", "gradients"} | direction)
+        routes = {"flow_routes"} if parts.dissect else set()
+        self.capabilities = frozenset({"attention", "gradients"} | direction | routes)
         config = module.config
         self.vocab_size = config.vocab_size
         self.max_length = max_length or config.max_position_embeddings
@@ -95,6 +99,10 @@ class Stock:
             hidden_states=(*states[: self.n_layers], *(last or states[self.n_layers :])),
             attentions=tuple(found.attentions) if asked.attentions else (),
         )
+
+    def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
+        """Return the sums of a layer at ``rows``; only called where the family can be taken apart."""
+        return self._parts.dissect(self.module, layer, hidden, rows)
 
     def _mask(self, asked: Asked) -> torch.Tensor | None:
         """Return padding as the stock forward takes it, or a pairwise mask as numbers to be added."""

@@ -10,6 +10,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from backend.errors import ModelError
+from backend.models.chat import token_text
 
 
 STOCK_CLASSES = {
@@ -32,12 +33,12 @@ def read_tokens(folder: Path, tokenizer_config: Mapping[str, Any]) -> Tokens | P
     parts = (folder / "vocab.json").is_file() and (folder / "merges.txt").is_file() or (folder / "vocab.txt").is_file()
     try:
         if path.is_file():
-            return Tokens(Tokenizer.from_file(str(path)))
+            return Tokens(Tokenizer.from_file(str(path)), tokenizer_config)
         if named and parts:
             import transformers  # knows how these files were split before there was tokenizer.json
 
             stock = getattr(transformers, named).from_pretrained(str(folder), local_files_only=True)
-            return Tokens(stock.backend_tokenizer)
+            return Tokens(stock.backend_tokenizer, tokenizer_config)
     except Exception as error:  # both libraries raise bare kinds for every bad file
         raise ModelError(f"The tokenizer of {folder} cannot be read ({error}).",
                          "Copy its files again from the model's source.") from error
@@ -47,16 +48,20 @@ def read_tokens(folder: Path, tokenizer_config: Mapping[str, Any]) -> Tokens | P
 class Tokens:
     """A folder's tokenizer, run by the tokenizers library (data only, no code)."""
 
-    def __init__(self, tokenizer: Tokenizer) -> None:
+    def __init__(self, tokenizer: Tokenizer, tokenizer_config: Mapping[str, Any]) -> None:
         self._tokenizer = tokenizer
         self._unknown_id = tokenizer.token_to_id("[UNK]")
+        self._beginning = _beginning(tokenizer, tokenizer_config)
         self._special = {
             at for at, token in tokenizer.get_added_tokens_decoder().items() if token.special
         }
         self.token = lru_cache(maxsize=65536)(self._token)
 
     def encode(self, text: str) -> tuple[int, ...]:
-        """Return the ids of ``text``; raises ``ModelError`` naming what has no token."""
+        """Return the ids of ``text`` as a prompt; raises ``ModelError`` naming what has no token.
+
+        Where the tokenizer begins every text with a begin-of-sequence token, so does this, once.
+        """
         encoding = self._tokenizer.encode(text, add_special_tokens=False)
         for token_id, (begin, end) in zip(encoding.ids, encoding.offsets, strict=True):
             if token_id == self._unknown_id:
@@ -64,7 +69,8 @@ class Tokens:
                     f"{text[begin:end]!r} at character {begin + 1} is unknown to this model.",
                     "Use plain English letters, digits and punctuation, or another model.",
                 )
-        return tuple(encoding.ids)
+        begins = tuple(encoding.ids[:1]) == self._beginning
+        return (*(() if begins else self._beginning), *encoding.ids)
 
     def decode(self, ids: Sequence[int]) -> str:
         """Return the text of ``ids`` without special tokens."""
@@ -86,6 +92,16 @@ class Tokens:
         if name is None:
             return f"⟨{token_id}⟩"
         return self._tokenizer.decode([token_id], skip_special_tokens=False) or name
+
+
+def _beginning(tokenizer: Tokenizer, tokenizer_config: Mapping[str, Any]) -> tuple[int, ...]:
+    """Return the begin-of-sequence token that this tokenizer puts before a text, or nothing.
+
+    Other tokens that it adds ([CLS], [SEP]) mark whole texts, which an unfinished canvas is not.
+    """
+    bos = token_text(tokenizer_config.get("bos_token"))
+    added = tokenizer.encode("", add_special_tokens=True).ids
+    return tuple(added[:1]) if bos is not None and added[:1] == [tokenizer.token_to_id(bos)] else ()
 
 
 class PlainIds:

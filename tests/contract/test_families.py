@@ -5,6 +5,7 @@ Run: ``python -m pytest tests/contract/test_families.py``
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -195,6 +196,27 @@ def test_gradients_reach_the_input_embeddings(made, name):
     assert bool((embeds.grad[0, 10:] == 0).all()) == (model.kind == "causal")
 
 
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "written_as", "reads_before"), (
+    ("llama", {"model_type": "a2d-llama", "architectures": ["A2DLlamaLMHeadModel"]}, False),
+    ("qwen2", {"model_type": "a2d-qwen2", "architectures": ["A2DQwen2LMHeadModel"]}, False),
+    ("qwen3", {"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"]}, False),
+    ("llama", {"model_type": "llama", "is_causal": False}, False),
+    ("qwen2", {"model_type": "Dream", "architectures": ["DreamModel"], "auto_map": {"AutoModel": "modeling_dream.DreamModel"}}, True),
+), ids=("a2d-llama", "a2d-qwen2", "a2d-qwen3", "llama-both-ways", "dream"))
+def test_a_conversion_to_diffusion_is_the_stock_class_without_its_triangle(made, tmp_path, name, written_as, reads_before):
+    stock, folder, _ = made(name)
+    config = json.loads((folder / "config.json").read_text()) | {"mask_token_id": MASK} | written_as
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    (tmp_path / "model.safetensors").symlink_to(folder / "model.safetensors")
+    model = load_model(tmp_path)
+    rows = stock(input_ids=ids_of(), is_causal=False).logits
+    want = shifted(rows, "causal") if reads_before else rows
+    assert (model.kind, model.shifted, model.mask_id) == ("masked_diffusion", reads_before, MASK)
+    assert {"bidirectional", "cache", "flow_routes"} <= model.capabilities
+    torch.testing.assert_close(model.logits(ids_of()), want, atol=1e-5, rtol=0)
+
+
 def incremental(model: Model, ids: torch.Tensor, prompt: int) -> Iterator[tuple[int, torch.Tensor, Cache]]:
     """Yield (position, logits for it, cache), computing each row once and nothing more."""
     cache, done = None, 0
@@ -252,6 +274,20 @@ def test_a_run_decodes_on_every_masked_language_model(made, name):
     assert MASK not in replay(events, 4)
 
 
+@pytest.mark.parametrize("name", CAUSAL)
+def test_a_run_decodes_on_every_causal_model(made, name):
+    _, _, model = made(name)
+    events = list(run(model, RunRequest("greedy", prompt_ids=(5, 6, 7), length=8)))
+    assert events[-1].reason == "done", events[-1].message
+    ids = torch.tensor([[5, 6, 7]])
+    for position in range(3, 11):  # slowly: the whole canvas again for every token
+        best = model.logits(torch.cat([ids, torch.zeros(1, 1, dtype=torch.long)], dim=1))[0, position].argmax()
+        ids = torch.cat([ids, best.view(1, 1)], dim=1)
+    got = replay(events, len(events) - 2)
+    cut = got.index(EOS) if EOS in got else len(got)
+    assert got[:cut] == tuple(ids[0].tolist())[:cut]
+
+
 @pytest.mark.parametrize("name", ("bert", "roberta", "modernbert"))
 def test_a_stock_family_says_that_it_has_no_rows_to_choose(made, name):
     _, _, model = made(name)
@@ -280,6 +316,18 @@ def test_a_sharded_folder_gives_the_same_model(made, name, tmp_path):
     stock.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     assert model.logits(ids_of()).equal(load_model(tmp_path, **CASES[name].given).logits(ids_of()))
+
+
+@pytest.mark.nightly
+@torch.no_grad()
+@pytest.mark.parametrize("name", ("gpt2", "gemma2", "bert", "qwen3"))
+def test_a_compiled_model_gives_the_same_logits_with_and_without_a_cache(made, name):
+    _, folder, model = made(name)
+    compiled = load_model(folder, compile=True, **CASES[name].given)
+    torch.testing.assert_close(compiled.logits(ids_of()), model.logits(ids_of()), atol=1e-4, rtol=0)
+    if "causal" in model.capabilities:
+        for position, logits, _ in incremental(compiled, ids_of(), prompt=12):
+            torch.testing.assert_close(logits.float(), model.logits(ids_of())[:, position], atol=1e-4, rtol=0)
 
 
 def test_rows_that_leave_a_gap_are_refused(made):
