@@ -9,7 +9,7 @@ from typing import Any
 from backend.decoders.catalogue import DECODERS
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import CARDS
-from backend.settings import Settings
+from backend.settings import Settings, limits_text
 from backend.tasks.catalogue import TASKS
 
 
@@ -95,6 +95,4 @@ def _settings() -> Iterator[str]:
     )
     yield "| setting | default | range | meaning |\n| --- | --- | --- | --- |"
     for item in fields(Settings):
-        low, high = item.metadata["low"], item.metadata["high"]
-        limits = f"{low} to {high}" if low is not None else "text"
-        yield f"| `{item.name}` | `{item.default}` | {limits} | {item.metadata['help']} |"
+        yield f"| `{item.name}` | `{item.default}` | {limits_text(item) or 'text'} | {item.metadata['help']} |"
