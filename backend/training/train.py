@@ -144,7 +144,7 @@ class Training:
 
 
 def _printable(recipe: Recipe) -> dict:
-    values = {key: value for key, value in vars(recipe).items() if key not in ("summary", "tokenizer")}
+    values = {key: value for key, value in vars(recipe).items() if key not in ("summary", "tokenizer", "notes")}
     return values | {"dimensions": asdict(recipe.dimensions)}
 
 
