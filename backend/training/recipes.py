@@ -89,15 +89,16 @@ RECIPES: dict[str, Recipe] = {
                 "to copy names, colors and things from the prompt and to keep together what belongs together, so that "
                 "one can ask where a word came from."
             ),
-            weights={"who": 5, "json": 4, "story": 3},
+            weights={"who": 8, "json": 2, "story": 1},
             tokenizer=_word_tokenizer,
             dimensions=Dimensions(num_hidden_layers=4),
             tokens_per_step=3072,
             offered=0.4,
-            mask_prompt=0.1,
+            mask_prompt=0.25,
             copying=True,
             muon_rate=0.006,
-            minutes=40.0,
+            decay=0.3,
+            minutes=45.0,
         ),
     )
 }
