@@ -91,7 +91,8 @@ def write_checkpoint(folder: Path, parameters: float) -> int:
 def measured(folder: Path, size: int, dtype: str) -> Loaded:
     """Return how the checkpoint loads in a fresh process."""
     root = Path(__file__).resolve().parents[1]
-    done = subprocess.run([sys.executable, "-c", CHILD, str(folder), dtype], cwd=root, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", CHILD, str(folder), dtype], cwd=root, check=True,
+                          capture_output=True, text=True)
     return Loaded(size, **json.loads(done.stdout.splitlines()[-1]))
 
 

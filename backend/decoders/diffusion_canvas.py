@@ -34,12 +34,14 @@ if TYPE_CHECKING:
 class Settings:
     """The reference's settings under its names; ``block_length`` is its canvas length."""
 
-    block_length: int = option(256, "int", "Positions of a canvas. The model was trained on one length, 256 as published.",
+    block_length: int = option(256, "int", "Positions of a canvas; the model was trained on one length, 256 as published.",
                                low=1, high=1024, title="Canvas length")
-    max_denoising_steps: int = option(48, "int", "Passes over a canvas, at most.", low=1, high=1024, title="Passes per canvas")
+    max_denoising_steps: int = option(48, "int", "Passes over a canvas, at most.",
+                                      low=1, high=1024, title="Passes per canvas")
     entropy_bound: float = option(0.1, "float", "How much entropy, in nats, is accepted at once: higher accepts more tokens.",
                                   low=0.0001, high=100.0, step=0.01, title="Entropy bound")
-    t_max: float = option(0.8, "float", "Temperature of the first pass.", low=0.01, high=5.0, step=0.05, title="First temperature")
+    t_max: float = option(0.8, "float", "Temperature of the first pass.", low=0.01, high=5.0, step=0.05,
+                          title="First temperature")
     t_min: float = option(0.4, "float", "Temperature towards which it falls.", low=0.01, high=5.0, step=0.05,
                           title="Last temperature")
     stability_threshold: int = option(1, "int", "Passes for which the most probable tokens must have stayed the same.",
@@ -78,7 +80,8 @@ class DiffusionCanvas(BaseDecoder):
             problems.append(Problem("settings.t_min", f"{settings.t_min} is not below t_max = {settings.t_max}; "
                                                       "the temperature has to fall."))
         if layout.prompt_length == 0:
-            problems.append(Problem("prompt", "The prompt is empty and the encoder needs something to read; give one token or more."))
+            problems.append(Problem("prompt", "The prompt is empty and the encoder needs something to read; "
+                                              "give one token or more."))
         return problems
 
     def extent(self, settings: Settings, layout: Layout) -> int:
@@ -107,7 +110,8 @@ def _read(world: World, cache: Cache | None, end: int) -> Asking:
 
     ids = torch.tensor([world.canvas[:end]])
     new = tuple(range(0 if cache is None else cache.length, end))
-    output = yield from world.forward(ids, torch.zeros_like(ids, dtype=torch.bool), compute=new, cache=cache, keep_cache=True)
+    nothing = torch.zeros_like(ids, dtype=torch.bool)
+    output = yield from world.forward(ids, nothing, compute=new, cache=cache, keep_cache=True)
     return output.cache
 
 

@@ -38,7 +38,8 @@ def build_roberta(raw: Raw) -> Stock:
     with torch.device("meta"):
         module = RobertaForMaskedLM(config)
     window = config.max_position_embeddings - config.pad_token_id - 1
-    return Stock(module, "masked_diffusion", Parts(lambda model, rows: model.lm_head(rows), dissect=dissect), max_length=window)
+    parts = Parts(lambda model, rows: model.lm_head(rows), dissect=dissect)
+    return Stock(module, "masked_diffusion", parts, max_length=window)
 
 
 def build_modernbert(raw: Raw) -> Stock:
@@ -76,4 +77,5 @@ _IGNORED = (*Family.ignored, *_UNUSED)
 BERT = Family("bert", "BERT", build_bert, ("bert",), ("BertForMaskedLM", "BertForPreTraining"), rename, _IGNORED)
 ROBERTA = Family(
     "roberta", "RoBERTa", build_roberta, ("roberta", "xlm-roberta"), ("RobertaForMaskedLM",), rename, _IGNORED)
-MODERNBERT = Family("modernbert", "ModernBERT", build_modernbert, ("modernbert",), ("ModernBertForMaskedLM",), ignored=_IGNORED)
+MODERNBERT = Family(
+    "modernbert", "ModernBERT", build_modernbert, ("modernbert",), ("ModernBertForMaskedLM",), ignored=_IGNORED)

@@ -20,30 +20,32 @@ from backend.shapes import Float
 
 @dataclass(frozen=True)
 class _Kind:
-    """A stock class: ``stem`` names it, ``norm`` is the norm before the head."""
+    """A stock class and its configuration by name; ``norm`` is the norm before the head."""
 
     model_type: str
     title: str
-    stem: str
+    architecture: str
+    config: str
     norm: str = "norm"
-    config: str = ""
     names: tuple[tuple[str, str], ...] = ()
     """Patterns of names in the files, and what the modules call them."""
     ignored: tuple[str, ...] = ()
 
 
 _KINDS = (
-    _Kind("gpt2", "GPT-2", "GPT2LMHead", "ln_f", "GPT2", names=((r"^(?!transformer\.|lm_head\.)", "transformer."),),
+    _Kind("gpt2", "GPT-2", "GPT2LMHeadModel", "GPT2Config", "ln_f",
+          names=((r"^(?!transformer\.|lm_head\.)", "transformer."),),
           ignored=(r"(^|\.)h\.\d+\.attn\.(masked_)?bias$",)),
-    _Kind("gpt_neox", "GPT-NeoX and Pythia", "GPTNeoXForCausalLM", "final_layer_norm", "GPTNeoX", names=((r"^embed_out\.", "lm_head."),),
+    _Kind("gpt_neox", "GPT-NeoX and Pythia", "GPTNeoXForCausalLM", "GPTNeoXConfig", "final_layer_norm",
+          names=((r"^embed_out\.", "lm_head."),),
           ignored=(r"attention\.(masked_)?bias$",)),
-    _Kind("gemma", "Gemma", "GemmaForCausalLM", config="Gemma"),
-    _Kind("gemma2", "Gemma 2", "Gemma2ForCausalLM", config="Gemma2"),
-    _Kind("gemma3_text", "Gemma 3", "Gemma3ForCausalLM", config="Gemma3Text"),
-    _Kind("mistral", "Mistral", "MistralForCausalLM", config="Mistral"),
-    _Kind("phi3", "Phi-3", "Phi3ForCausalLM", config="Phi3"),
-    _Kind("olmo2", "OLMo 2", "Olmo2ForCausalLM", config="Olmo2"),
-    _Kind("smollm3", "SmolLM3", "SmolLM3ForCausalLM", config="SmolLM3"),
+    _Kind("gemma", "Gemma", "GemmaForCausalLM", "GemmaConfig"),
+    _Kind("gemma2", "Gemma 2", "Gemma2ForCausalLM", "Gemma2Config"),
+    _Kind("gemma3_text", "Gemma 3", "Gemma3ForCausalLM", "Gemma3TextConfig"),
+    _Kind("mistral", "Mistral", "MistralForCausalLM", "MistralConfig"),
+    _Kind("phi3", "Phi-3", "Phi3ForCausalLM", "Phi3Config"),
+    _Kind("olmo2", "OLMo 2", "Olmo2ForCausalLM", "Olmo2Config"),
+    _Kind("smollm3", "SmolLM3", "SmolLM3ForCausalLM", "SmolLM3Config"),
 )
 
 
@@ -55,19 +57,17 @@ def _head(module: Any, rows: Float["... D"]) -> Float["... V"]:
 
 
 def _family(kind: _Kind) -> Family:
-    name = kind.stem if kind.stem.endswith("ForCausalLM") else f"{kind.stem}Model"
-
     def build(raw: Raw) -> Stock:
-        config = getattr(transformers, f"{kind.config}Config")(**stock_values(raw))
+        config = getattr(transformers, kind.config)(**stock_values(raw))
         with torch.device("meta"):
-            module = getattr(transformers, name)(config)
+            module = getattr(transformers, kind.architecture)(config)
         return Stock(module, "causal", Parts(_head, kind.norm))
 
     def rename(tensors: Tensors, raw: Raw) -> Tensors:
         return {_renamed(kind.names, found): tensor for found, tensor in tensors.items()}
 
     ignored = (*Family.ignored, *kind.ignored)
-    return Family(kind.model_type, kind.title, build, (kind.model_type,), (name,), rename, ignored)
+    return Family(kind.model_type, kind.title, build, (kind.model_type,), (kind.architecture,), rename, ignored)
 
 
 def _renamed(names: tuple[tuple[str, str], ...], name: str) -> str:

@@ -142,7 +142,8 @@ def _refuse(asked: Asked) -> None:
     if asked.embeds is not None:
         raise CapabilityError("DiffusionGemma takes token ids, not embeddings.", "Use another model for gradients.")
     if asked.mask is not None and asked.mask.shape[2] != 1:
-        raise CapabilityError("DiffusionGemma takes a padding mask and no pairwise one.", "Use another model for this decoder.")
+        raise CapabilityError("DiffusionGemma takes a padding mask and no pairwise one.",
+                              "Use another model for this decoder.")
 
 
 def build(raw: Raw) -> CanvasNetwork:

@@ -49,4 +49,4 @@ def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) ->
                          "Check the connection, or give a local folder.") from error
     except OSError as error:
         raise ModelError(f"{wanted} could not be fetched ({error}).",
-                         "Check connection and free disk space, then try again: a download goes on where it stopped.") from error
+                         "Check connection and free disk space, then try again: it goes on where it stopped.") from error

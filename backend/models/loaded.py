@@ -138,7 +138,8 @@ class LoadedModel:
         asked = Asked(
             given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
-            _allowed(attention_mask, rows, self.network.padding_is_blind, self.device), cache, keep_cache, hidden_states, attentions,
+            _allowed(attention_mask, rows, self.network.padding_is_blind, self.device),
+            cache, keep_cache, hidden_states, attentions,
             None if conditioning is None else conditioning.to(self.device), read,
         )
         states, output = self.network.forward(asked)

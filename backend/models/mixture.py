@@ -110,6 +110,7 @@ def feed_forward(width: int, inner: int) -> LlamaMLP:
 def partial_rotary(config: Any, channels: int) -> LlamaRotaryEmbedding:
     """Return rotary tables for the first ``channels`` channels of each head."""
     return LlamaRotaryEmbedding(LlamaConfig(
-        hidden_size=channels, num_attention_heads=1, head_dim=channels, max_position_embeddings=config.max_position_embeddings,
+        hidden_size=channels, num_attention_heads=1, head_dim=channels,
+        max_position_embeddings=config.max_position_embeddings,
         rope_parameters=config.rope_parameters,
     ))

@@ -16,9 +16,10 @@ from backend.shapes import Bool, Float, Int
 class Asked:
     """What one pass is to do, in tensors of the model's device.
 
-    ``ids`` or ``embeds``: what stands in the computed rows, one of the two. ``positions``: the rows that are computed, None for all. ``width``: the columns that exist, that
-    is the positions computed so far. ``mask``: which of them each row may see, None for all.
-    ``conditioning``: logits of the pass before, for families that condition on themselves.
+    ``ids`` or ``embeds``: what stands in the computed rows, one of the two. ``positions``: the rows
+    that are computed, None for all. ``width``: the columns that exist, that is the positions computed
+    so far. ``mask``: which of them each row may see, None for all. ``conditioning``: logits of the
+    pass before, for families that condition on themselves.
     """
 
     ids: Int["B R"] | None

@@ -29,7 +29,8 @@ class SpecialIds:
 
 
 def special_ids(
-    given: Mapping[str, int | None], raw: Raw, tokenizer_config: Mapping[str, Any], tokens: Tokens | PlainIds, vocab_size: int,
+    given: Mapping[str, int | None], raw: Raw, tokenizer_config: Mapping[str, Any], tokens: Tokens | PlainIds,
+    vocab_size: int,
 ) -> SpecialIds:
     """Return the special ids of a folder; ``given`` holds what the caller wants for mask, eos and pad.
 

@@ -49,7 +49,7 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     if not files:
         others = sorted(path.name for pattern in ("*.bin", "*.pt", "*.pth", "*.ckpt", "*.pkl", "*.gguf")
                         for path in folder.glob(pattern))
-        found = f" (there is {others[0]}, which is not read: such a file can run code or is of another kind)" if others else ""
+        found = f" (there is {others[0]}, which is not read: it may run code, or is of another kind)" if others else ""
         raise ModelError(f"{folder} has no *.safetensors file{found}.",
                          "Only safetensors are read; convert the checkpoint first.")
     return files

@@ -6,6 +6,7 @@ Run: ``python -m pytest tests/contract/test_families.py``
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import transformers
+from safetensors.torch import load_file, save_file
 
 from backend import CapabilityError, ModelError, RunRequest, load_model, replay, run
 from backend.models.base import Cache, Model
@@ -202,7 +204,7 @@ def test_gradients_reach_the_input_embeddings(made, name):
     ("qwen2", {"model_type": "a2d-qwen2", "architectures": ["A2DQwen2LMHeadModel"]}, False),
     ("qwen3", {"model_type": "a2d-qwen3", "architectures": ["A2DQwen3LMHeadModel"]}, False),
     ("llama", {"model_type": "llama", "is_causal": False}, False),
-    ("qwen2", {"model_type": "Dream", "architectures": ["DreamModel"], "auto_map": {"AutoModel": "modeling_dream.DreamModel"}}, True),
+    ("qwen2", {"model_type": "Dream", "architectures": ["DreamModel"], "auto_map": {"AutoModel": "modeling_dream.M"}}, True),
 ), ids=("a2d-llama", "a2d-qwen2", "a2d-qwen3", "llama-both-ways", "dream"))
 def test_a_conversion_to_diffusion_is_the_stock_class_without_its_triangle(made, tmp_path, name, written_as, reads_before):
     stock, folder, _ = made(name)
@@ -328,6 +330,30 @@ def test_a_compiled_model_gives_the_same_logits_with_and_without_a_cache(made, n
     if "causal" in model.capabilities:
         for position, logits, _ in incremental(compiled, ids_of(), prompt=12):
             torch.testing.assert_close(logits.float(), model.logits(ids_of())[:, position], atol=1e-4, rtol=0)
+
+
+def gpt2_of_2019(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return GPT-2's tensors as its own files name them, with the triangles that they hold."""
+    bare = {name.removeprefix("transformer."): tensor for name, tensor in tensors.items()}
+    return bare | {f"h.{layer}.attn.bias": torch.ones(1, 1, WINDOW, WINDOW).tril() for layer in range(2)}
+
+
+def bert_of_2018(tensors: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return BERT's tensors as its own files name them, with the heads that only pretraining used."""
+    old = {name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta"): tensor
+           for name, tensor in tensors.items()}
+    return old | {"bert.pooler.dense.weight": torch.ones(32, 32), "cls.seq_relationship.weight": torch.ones(2, 32),
+                  "bert.embeddings.position_ids": torch.arange(WINDOW)[None]}
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("name", "aged"), (("gpt2", gpt2_of_2019), ("bert", bert_of_2018)))
+def test_the_names_of_old_files_are_understood(made, tmp_path, name, aged):
+    _, folder, model = made(name)
+    shutil.copy(folder / "config.json", tmp_path)
+    save_file(aged(load_file(folder / "model.safetensors")), tmp_path / "model.safetensors")
+    old = load_model(tmp_path, **CASES[name].given)
+    assert old.logits(ids_of()).equal(model.logits(ids_of()))
 
 
 def test_rows_that_leave_a_gap_are_refused(made):

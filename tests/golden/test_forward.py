@@ -11,7 +11,8 @@ from tests.conftest import GOLDEN
 CHECKPOINTS = ("llada_mha", "llada_gqa", "dream_gqa", "a2d_qwen3", "llada2_moe")
 FORWARD = {name: load_file(GOLDEN / f"{name}_forward.safetensors") for name in CHECKPOINTS}
 CASES = tuple(sorted(
-    {(name, key.split("/")[0]) for name in CHECKPOINTS for key in FORWARD[name]} - {(name, "gradient") for name in CHECKPOINTS}))
+    {(name, key.split("/")[0]) for name in CHECKPOINTS for key in FORWARD[name]}
+    - {(name, "gradient") for name in CHECKPOINTS}))
 WITH_STATES = tuple((name, case) for name, case in CASES if f"{case}/attn_probs.0" in FORWARD[name])
 NOISE = {"llada2_moe": 8e-5}
 """Measured distance of the reference's float32 logits from float64; 2e-5 suffices for the others."""

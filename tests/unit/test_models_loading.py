@@ -407,7 +407,7 @@ load_model(sys.argv[1])
 
 
 def test_a_local_folder_opens_no_connection():
-    done = subprocess.run([sys.executable, "-c", OFFLINE, str(SOURCE)], capture_output=True, text=True, timeout=120,
+    done = subprocess.run([sys.executable, "-c", OFFLINE, str(SOURCE)], capture_output=True, text=True, timeout=240,
                           cwd=Path(__file__).resolve().parents[2])
     assert done.returncode == 0, done.stderr
 
