@@ -12,7 +12,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
 from backend.engine import LocalEngine
 from backend.errors import AppError
-from backend.models.catalogue import find_model
+from backend.models.catalogue import MODELS
 from backend.settings import Settings
 
 
@@ -41,7 +41,7 @@ def _serve(settings: Settings) -> None:
 
     listener = listen(settings)
     engine = LocalEngine(settings)
-    if find_model(settings.model) is None:
+    if settings.model not in {card.name for card in MODELS}:
         engine.load(settings.model)  # a folder or hub id of your own: better refused now than in the page
     serve(settings, engine, listener)
 

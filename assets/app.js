@@ -25,16 +25,17 @@ const trace = new Trace(), clock = new Clock(trace), select = new Select();
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const timing = [];
 let mount = null, views = [], lane = null, say = null, lines = null;
-let frame = 0, before = 0, reported = 0, replay = 0;
+let frame = 0, before = 0, reported = 0, replay = 0, played = false;
 
 const source = new Source(BASE, trace, {
-  start() { clearTimeout(replay); reported = 0; lines?.clear(); select.clear(); clock.restart(); state("live"); },
+  start() { clearTimeout(replay); reported = 0; select.clear(); clock.restart(); state("live"); },
   queue(ahead) { state("queued"); lines?.queued(ahead); },
   refused(event) { state("error"); lines?.refused(event); },
   ended(end) { state(end.reason === "error" ? "error" : "done"); ended(end); },
   gap() { lines?.gap(); },
-  filled() { if (trace.live) lines?.clear(); },
+  filled() { if (trace.live) lines?.rest(); },
   offline() { lines?.offline(); },
+  begun() { lines?.rest(); },
   changed: dirty,
 });
 
@@ -62,6 +63,8 @@ function draw(now) {
   lane.dataset.lost = String(trace.lost);
   lane.classList.toggle("empty", !trace.start);
   report(performance.now() - begun);
+  if (played && !clock.playing && clock.t === trace.steps) lines.shown();
+  played = clock.playing;
   if (trace.start) say.say(clock.t === trace.steps && trace.end?.verdict ? `Finished. ${trace.end.verdict.right ? "Right" : "Wrong"}: ${trace.end.verdict.why}` : `step ${clock.t} of ${trace.steps}, ${trace.writtenCount[clock.t]} of ${trace.free} written`);
 }
 
@@ -113,7 +116,7 @@ function build(root) {
     answer: panel("answer", "Answer as text"), candidates: panel("inspector", "Candidates"), clock: part("clock"),
     scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), end: part("tail-note"),
   };
-  lane = el("div", { class: "lane", "data-lane": "0" }, at.head, at.legend, at.canvas, at.answer);
+  lane = el("div", { class: "lane", "data-lane": "0" }, at.head, at.legend, el("div", { class: "lane-body" }, at.canvas, at.answer));
   root.replaceChildren(at.banners, el("div", { class: "stage" }, lane, at.candidates), at.clock, el("div", { class: "charts" }, at.scores, at.order), at.end);
   say = createAnnouncer(at.end);
   const shared = { trace, clock, select, announce: say, want: (from, to) => { if (!clock.following) source.want(from, to); } };

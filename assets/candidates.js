@@ -3,6 +3,7 @@
 import { el, help, number, quoted, setText, svg } from "./dom.js";
 import { HELP } from "./words.js";
 
+const HISTORY = 192; // steps that the course looks back: fewer than source.js keeps
 const KEPT = 8, WIDTH = 336, HEIGHT = 132, PAD = { left: 32, right: 8, top: 6, bottom: 22 };
 
 export function create(root, { trace, clock, select, want }) {
@@ -35,7 +36,7 @@ export function create(root, { trace, clock, select, want }) {
     const state = trace.state(cell, seenAt);
     const step = state.masked ? seenAt : state.step;
     const last = state.masked ? trace.nextWrite(cell, seenAt) || trace.steps : state.step;
-    want(select.cell !== null ? 1 : Math.max(1, step), Math.max(1, last));
+    want(Math.max(1, last - HISTORY + 1), Math.max(1, last));
     const known = trace.candidates(cell, step);
     const key = [trace.epoch, cell, seenAt, t, select.pin, known ? known.ids.length : 0].join("|");
     if (key !== drawn) { drawn = key; describe(cell, seenAt, step, state, known); }
@@ -43,11 +44,10 @@ export function create(root, { trace, clock, select, want }) {
   }
 
   function describe(cell, t, step, state, known) {
-    const how = select.pin === cell ? "pinned" : select.hover ? "" : state.step === t && t > 0 ? "written now" : "";
-    setText(place, `Position ${trace.position(cell, t)}${how ? ` · ${how}` : ""}`);
+    setText(place, `Position ${trace.position(cell, t)}`);
     unpin.hidden = select.pin === null;
     const name = state.id === trace.start.eos ? "end of sequence" : quoted(trace.text(state.id));
-    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, written at step ${state.step} with probability ${number(state.prob)}`);
+    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, at step ${state.step} with probability ${number(state.prob)}`);
     [...list.children].forEach((row, k) => {
       const id = known?.ids[k];
       const prob = known?.probs[k] ?? 0;

@@ -8,6 +8,11 @@ import { HELP } from "./words.js";
 const MASKED = 1, NOW = 2, REWRITTEN = 4, FIXED = 8, TAIL = 16, DRAFT = 32, END = 64, BREAK = 128;
 const CLASSES = [["masked", MASKED], ["now", NOW], ["rewritten", REWRITTEN], ["fixed", FIXED], ["tail", TAIL], ["draft", DRAFT], ["end", END], ["break", BREAK]];
 
+const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
+
+/** The width of a cell outside a puzzle: every cell holds its longest token, so nothing moves. */
+function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
+
 export function create(root, { trace, clock, select }) {
   const promptBox = el("div", { class: "prompt-tokens" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": "Answer, one cell per token", "aria-readonly": "true" });
@@ -30,8 +35,7 @@ export function create(root, { trace, clock, select }) {
 
   function fitting() {
     if (layout.answer) return layout.answer;
-    const unit = parseFloat(getComputedStyle(grid).getPropertyValue("--cell-width")) || 32;
-    return Math.max(1, Math.floor((width - 36 + 3) / (unit + 3)));
+    return Math.max(1, Math.floor((width - RULER + GAP) / (cellWidth(layout) + GAP)));
   }
 
   function begin() {
@@ -40,7 +44,8 @@ export function create(root, { trace, clock, select }) {
     for (const part of [promptBox, grid]) {
       part.dataset.kind = layout.kind;
       part.toggleAttribute("data-large", layout.answer > 5);
-      part.style.setProperty("--signs", layout.width);
+      if (layout.answer) part.style.removeProperty("--cell-width");
+      else part.style.setProperty("--cell-width", `${cellWidth(layout)}px`);
     }
     root.dataset.kind = layout.kind;
     spans = new Map(); seen = new Map(); shape = null;
@@ -102,12 +107,12 @@ export function create(root, { trace, clock, select }) {
       const share = select.layer === "order"
         ? (state.masked || state.step === 0 ? NaN : (state.step - 1) / span)
         : trace.shownScore(select.layer, cell, t);
-      const eos = !state.masked && state.id === trace.start.eos;
+      const hint = draft ?? (select.guesses ? guess : null);
+      const eos = (state.masked ? hint : state.id) === trace.start.eos && trace.start.eos !== null;
       const flags = (state.masked ? MASKED : 0) | (!state.masked && t > 0 && state.step === t ? NOW : 0)
         | (state.writes > 1 ? REWRITTEN : 0) | (fixed.has(cell) ? FIXED : 0) | (!state.masked && rank >= tail ? TAIL : 0)
         | (draft === undefined ? 0 : DRAFT) | (eos ? END : 0)
         | (layout.kind === "rows" && rank % layout.answer === layout.answer - 1 ? BREAK : 0);
-      const hint = draft ?? (select.guesses ? guess : null);
       const sure = guess === null ? 0 : Math.round(belief.probs[favourite] * 100);
       const colour = index(share);
       const key = `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}`;
@@ -157,7 +162,7 @@ export function create(root, { trace, clock, select }) {
   grid.addEventListener("pointerleave", () => select.point(null));
   grid.addEventListener("focusin", (event) => { const cell = cellOf(event); if (cell !== null) { focused = cell; select.point(cell); } });
   grid.addEventListener("focusout", () => select.point(null));
-  grid.addEventListener("click", (event) => { const cell = cellOf(event); if (cell !== null) select.togglePin(cell); });
+  grid.addEventListener("click", (event) => { const cell = cellOf(event); if (cell === null) return; select.togglePin(cell); if (select.pin === cell) spans.get(cell)?.scrollIntoView({ block: "nearest" }); });
   grid.addEventListener("keydown", (event) => {
     if (event.key === "Enter") { select.togglePin(focused); event.preventDefault(); return; }
     const move = { ArrowLeft: -1, ArrowRight: 1, ArrowUp: -columns, ArrowDown: columns, Home: -Infinity, End: Infinity }[event.key];

@@ -16,37 +16,38 @@ export function create(root, { trace, clock, select }) {
   // The order of writing is not a score: the heat map then shows the confidence behind it.
   const name = () => (select.layer === "order" || !trace.scores.has(select.layer) ? "confidence" : select.layer);
 
-  function paint(pen, { width, plotWidth, plotHeight, rows, columns, x }) {
+  function paint(pen, { plotHeight, rows, x }, from) {
+    const left = x(from - 1), width = x(trace.steps) - left, count = trace.steps - from + 1;
     pen.fillStyle = hatch(pen);
-    pen.fillRect(0, 0, x(trace.steps), plotHeight);
-    if (!trace.steps || !trace.scores.has(name())) return;
-    pixels.width = trace.steps;
+    pen.fillRect(left, 0, width, plotHeight);
+    if (!trace.scores.has(name())) return;
+    pixels.width = count;
     pixels.height = rows;
     const brush = pixels.getContext("2d");
-    const image = brush.createImageData(trace.steps, rows);
+    const image = brush.createImageData(count, rows);
     const cells = trace.response(trace.steps);
     for (let rank = 0; rank < rows; rank++) {
-      for (let step = 1; step <= trace.steps; step++) {
-        const colour = index(trace.score(name(), cells[rank], step));
+      for (let column = 0; column < count; column++) {
+        const colour = index(trace.score(name(), cells[rank], from + column));
         if (colour < 0) continue;
-        const at = 4 * (rank * trace.steps + step - 1);
+        const at = 4 * (rank * count + column);
         image.data.set(CIVIDIS[colour], at);
         image.data[at + 3] = 255;
       }
     }
     brush.putImageData(image, 0, 0);
     pen.imageSmoothingEnabled = false;
-    pen.drawImage(pixels, 0, 0, x(trace.steps), plotHeight);
-    separate(pen, { plotHeight, rows, x });
+    pen.drawImage(pixels, left, 0, width, plotHeight);
+    separate(pen, { plotHeight, rows, x }, from);
   }
 
   /** Lines of paper between the values, when they are large enough to be told apart. */
-  function separate(pen, { plotHeight, rows, x }) {
+  function separate(pen, { plotHeight, rows, x }, from) {
     pen.strokeStyle = token("surface");
     pen.lineWidth = 1;
     pen.beginPath();
-    if (plotHeight / rows >= 6) for (let rank = 1; rank < rows; rank++) { const y = (rank / rows) * plotHeight; pen.moveTo(0, y); pen.lineTo(x(trace.steps), y); }
-    if (x(1) >= 6) for (let step = 1; step < trace.steps; step++) { pen.moveTo(x(step), 0); pen.lineTo(x(step), plotHeight); }
+    if (plotHeight / rows >= 6) for (let rank = 1; rank < rows; rank++) { const y = (rank / rows) * plotHeight; pen.moveTo(x(from - 1), y); pen.lineTo(x(trace.steps), y); }
+    if (x(1) >= 6) for (let step = Math.max(1, from - 1); step < trace.steps; step++) { pen.moveTo(x(step), 0); pen.lineTo(x(step), plotHeight); }
     pen.stroke();
   }
 

@@ -23,7 +23,7 @@ export function layoutOf(trace) {
   const longest = Math.max(0, ...texts.map((text) => [...text].length));
   const kind = longest <= 1 || trace.start.model.vocab_size < 100 ? "chars" : "words";
   return {
-    kind, width: kind === "chars" ? 2 : Math.max(8, Math.min(12, longest)), box: null,
+    kind, width: kind === "chars" ? 2 : Math.max(9, Math.min(12, longest)), box: null,
     head: prompt, foot: [], rows: [], answer: 0,
   };
 }
@@ -37,7 +37,8 @@ function puzzleOf(texts, length) {
   const rows = texts.slice(from, to).join("").split("/");
   const size = rows[0].length;
   if (rows.length < 2 || size < 2 || rows.some((row) => row.length !== size)) return null;
-  return length >= rows.length * (size + 1) - 1 ? { from, to, size } : null;
+  const whole = rows.length * (size + 1); // a row's cells and the sign that ends it
+  return length >= whole - 1 && length <= whole + size + 1 ? { from, to, size } : null;
 }
 
 export function chunks(list, size) {

@@ -11,23 +11,23 @@ export function create(root, { trace, clock, select }) {
   const sentence = el("p", { class: "sentence" });
   const field = el("div");
   root.append(el("header", { class: "panel-head" }, el("h3", { text: "Order of writing" }), help("Order of writing", ...HELP.orderView), el("span", { class: "axis", text: "position ↓  step →" })), field, sentence);
-  let skips = [], counted = "";
+  let skips = [], counted = 0, epoch = -1, told = "";
 
-  function paint(pen, size) {
-    const { plotWidth, plotHeight, rows, columns, x, y } = size;
-    bands(pen, size);
-    pen.strokeStyle = token("line");
-    pen.setLineDash([3, 4]);
-    pen.beginPath();
-    pen.moveTo(0, 0);
-    pen.lineTo(plotWidth, plotHeight);
-    pen.stroke();
-    pen.setLineDash([]);
+  /** Count on from the last step that was counted. */
+  function count() {
+    if (epoch !== trace.epoch) { epoch = trace.epoch; skips = []; counted = 0; }
+    if (counted < trace.steps) skips.push(...skipped(trace, counted + 1));
+    counted = trace.steps;
+  }
+
+  function paint(pen, size, from) {
+    const { columns, x, y } = size;
+    if (from === 1) ground(pen, size);
     const cells = trace.response(trace.steps);
     const rank = new Map(cells.map((cell, at) => [cell, at]));
     const wide = Math.max(2, x(1) - 2), tall = Math.max(2, y(1) - 2);
     const side = Math.min(wide, tall, 14);
-    for (let step = 1; step <= trace.steps; step++) {
+    for (let step = from; step <= trace.steps; step++) {
       pen.fillStyle = CSS[index((step - 1) / Math.max(1, columns - 1))];
       pen.strokeStyle = token("ink");
       for (const cell of trace.written[step]) {
@@ -40,10 +40,18 @@ export function create(root, { trace, clock, select }) {
     histogram(pen, size);
   }
 
-  function bands(pen, { plotWidth, y }) {
+  /** What lies beneath the marks: the blocks, and the line that writing from left to right would follow. */
+  function ground(pen, { plotWidth, plotHeight, y }) {
     pen.fillStyle = token("band");
     const first = trace.start.prompt_length;
     trace.start.blocks.forEach(([from, to], at) => { if (at % 2) pen.fillRect(0, y(from - first), plotWidth, y(to - from)); });
+    pen.strokeStyle = token("line");
+    pen.setLineDash([3, 4]);
+    pen.beginPath();
+    pen.moveTo(0, 0);
+    pen.lineTo(plotWidth, plotHeight);
+    pen.stroke();
+    pen.setLineDash([]);
   }
 
   function cross(pen, x, y, half) {
@@ -56,9 +64,10 @@ export function create(root, { trace, clock, select }) {
 
   /** Bars at the side: how many writes skipped so many masked places on their left. */
   function histogram(pen, { plotWidth, plotHeight }) {
-    skips = skipped(trace);
+    count();
     const bins = BINS.slice(0, -1).map((low, at) => ({ low, high: BINS[at + 1] - 1, count: skips.filter((n) => n >= low && n < BINS[at + 1]).length }));
     while (bins.length > 4 && !bins.at(-1).count) bins.pop();
+    pen.clearRect(plotWidth + 8, -8, ASIDE, plotHeight + 16);
     const most = Math.max(1, ...bins.map((bin) => bin.count));
     const left = plotWidth + 16, high = Math.min(20, (plotHeight - 22) / bins.length);
     pen.font = '12px "IBM Plex Mono", ui-monospace, monospace';
@@ -93,9 +102,9 @@ export function create(root, { trace, clock, select }) {
       if (!trace.start) return;
       view.draw(t, "order");
       const key = `${trace.epoch}|${trace.steps}`;
-      if (key === counted) return;
-      counted = key;
-      skips = skipped(trace);
+      if (key === told) return;
+      told = key;
+      count();
       const straight = skips.filter((n) => n === 0).length;
       setText(sentence, skips.length
         ? `${straight} of ${plural(skips.length, "token")} went to the leftmost free place; the farthest jump skipped ${plural(Math.max(...skips), "place")}.`
@@ -106,9 +115,9 @@ export function create(root, { trace, clock, select }) {
 }
 
 /** For every write, the masked places on its left that the step left masked or wrote later in the row. */
-function skipped(trace) {
+function skipped(trace, from) {
   const counts = [];
-  for (let step = 1; step <= trace.steps; step++) {
+  for (let step = from; step <= trace.steps; step++) {
     const cells = trace.response(step);
     const now = new Set(trace.written[step]);
     let left = 0;

@@ -20,16 +20,10 @@ function applyTheme() {
     document.body.classList.toggle("dark", theme === "dark");
   }
   document.documentElement.style.colorScheme = isDark() ? "dark" : "light";
-  const button = document.getElementById("theme-toggle");
-  const label = isDark() ? "Light" : "Dark";
-  if (button && button.textContent !== label) {
-    button.textContent = label;
-    button.title = `Switch to ${label.toLowerCase()} mode`;
-  }
 }
 
 document.addEventListener("click", (event) => {
-  if (event.target.id !== "theme-toggle") return;
+  if (!event.target.closest("#theme-toggle")) return;
   try {
     localStorage.setItem(THEME, isDark() ? "light" : "dark");
   } catch {
@@ -77,7 +71,7 @@ function put(root, text, id) {
   else root.append(sentence(text, id));
 }
 
-function show({ decoder, message, problems }) {
+function show({ decoder, message, problems, quiet }) {
   clear();
   const rest = message ? [message] : [];
   let first = null;
@@ -89,12 +83,12 @@ function show({ decoder, message, problems }) {
     const input = root.querySelector("input:not([type=range]), textarea, select");
     input?.setAttribute("aria-invalid", "true");
     input?.setAttribute("aria-errormessage", id);
-    openSettings(root);
+    if (!quiet) openSettings(root);
     first ??= input;
   });
   const bar = document.getElementById("bar");
   rest.forEach((text, index) => bar.append(sentence(text, `problem-rest-${index}`)));
-  first?.focus();
+  if (!quiet) first?.focus();
 }
 
 function attach({ watch, props }) {

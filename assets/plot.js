@@ -1,4 +1,5 @@
 // A drawing of position (down) by step (right) that heat.js and order.js share: size, axes, playhead, pointer.
+// `paint(pen, size, from)` adds the steps from `from` on; the first of a drawing is 1.
 
 import { el } from "./dom.js";
 import { theme, token } from "./palette.js";
@@ -7,14 +8,14 @@ const LEFT = 44, BOTTOM = 28, TOP = 4;
 
 export function plot(root, { trace, clock, select, label, aside = 0, paint, readout }) {
   const canvas = el("canvas", { role: "img", "aria-label": label });
-  const future = el("i", { class: "plot-future" }), head = el("i", { class: "plot-head" });
-  const row = el("i", { class: "plot-row" }), mark = el("i", { class: "plot-pin" });
+  const future = el("i", { class: "plot-future" }), head = el("i", { class: "plot-head", style: "opacity: 0" });
+  const row = el("i", { class: "plot-row", hidden: true }), mark = el("i", { class: "plot-pin", hidden: true });
   const field = el("div", { class: "plot-field" }, future, row, mark, head);
   const reading = el("p", { class: "reading" });
   const box = el("div", { class: "plot" }, canvas, field);
   root.append(box, reading);
   const size = { width: 0, height: 0, plotWidth: 0, plotHeight: 0, rows: 1, columns: 1, cell: 1 };
-  let drawn = "", visible = true, dragging = false, resized = 0;
+  let drawn = "", measured = "", painted = 0, visible = true, dragging = false, resized = 0;
 
   const resize = new ResizeObserver(() => { resized += 1; draw(clock.t); });
   resize.observe(box);
@@ -53,24 +54,34 @@ export function plot(root, { trace, clock, select, label, aside = 0, paint, read
   }
 
   function draw(t, layer = "") {
-    if (!trace.start || !visible) return;
-    const key = [trace.epoch, trace.steps, trace.horizon, trace.end ? 1 : 0, layer || select.layer, theme.epoch, resized].join("|");
-    if (key !== drawn) {
-      drawn = key;
-      measure();
-      const scale = window.devicePixelRatio || 1;
-      canvas.width = Math.round(size.width * scale);
-      canvas.height = Math.round(size.height * scale);
-      const pen = canvas.getContext("2d");
-      pen.setTransform(scale, 0, 0, scale, 0, 0);
-      pen.clearRect(0, 0, size.width, size.height);
-      pen.save();
+    if (!trace.start) return;
+    const room = [trace.epoch, trace.response(trace.steps).length, trace.horizon, resized].join("|");
+    if (room !== measured) { measured = room; measure(); } // out of sight too: nothing below moves when it is drawn
+    if (!visible) return;
+    const key = [room, layer || select.layer, theme.epoch].join("|");
+    if (key !== drawn) { drawn = key; clear(); }
+    if (trace.steps > painted) {
+      const pen = pencil();
       pen.translate(LEFT, TOP);
-      paint(pen, { ...size, x, y });
-      pen.restore();
-      axes(pen);
+      paint(pen, { ...size, x, y }, painted + 1);
+      painted = trace.steps;
     }
     move(t);
+  }
+
+  function pencil() {
+    const pen = canvas.getContext("2d"), scale = window.devicePixelRatio || 1;
+    pen.setTransform(scale, 0, 0, scale, 0, 0);
+    return pen;
+  }
+
+  /** Begin anew: later steps are then painted beside what is there, never all of them again. */
+  function clear() {
+    const scale = window.devicePixelRatio || 1;
+    canvas.width = Math.round(size.width * scale);
+    canvas.height = Math.round(size.height * scale);
+    painted = 0;
+    axes(pencil());
   }
 
   function move(t) {

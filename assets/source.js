@@ -1,9 +1,9 @@
 // Where events come from: the page's carrier, and requests for kept runs, gaps and candidates. No DOM.
 
-const CHUNK = 16, KEPT_CHUNKS = 8, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
+const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
 
 export class Source {
-  /** `on` holds start(event), queue, refused, ended, gap, offline and changed. */
+  /** `on` holds start, begun, queue, refused, ended, gap, filled, offline and changed. */
   constructor(base, trace, on) {
     Object.assign(this, { base, trace, on });
     this.run = null;
@@ -40,8 +40,9 @@ export class Source {
       if (end) this.on.ended(end);
       return;
     }
-    const ended = this.trace.end;
+    const ended = this.trace.end, epoch = this.trace.epoch;
     this.trace.push(events, arrived);
+    if (this.trace.epoch !== epoch) this.on.begun();
     if (this.trace.end && this.trace.end !== ended) this.on.ended(this.trace.end);
     this.on.changed();
   }

@@ -37,14 +37,14 @@ export function create(root, { trace }) {
 /** The answer at the playhead, and after the last step what it is worth. */
 export function createAnswer(root, { trace }) {
   const text = el("pre", { class: "answer-text", tabindex: "0", "aria-label": "Answer as text" });
-  const count = el("span", { class: "count" });
+  const count = el("p", { class: "count" });
   const copied = el("span", { text: "Copy" });
   const copy = el("button", { type: "button", class: "button", onclick: take }, icon("copy"), copied);
   const verdict = el("p", { class: "verdict" }, el("b"), el("span"));
   const why = help("How the answer is judged", ...HELP.verdict);
   root.append(
-    el("header", { class: "panel-head" }, el("h3", { text: "Answer as text" }), help("Answer as text", ...HELP.answer), count, copy),
-    text,
+    el("header", { class: "panel-head" }, el("h3", { text: "Answer as text" }), help("Answer as text", ...HELP.answer), copy),
+    text, count,
     el("div", { class: "verdict-line" }, verdict, why));
 
   /** The text before the first end-of-sequence at step `t`; masks as boxes. */

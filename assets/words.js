@@ -2,6 +2,12 @@
 
 export const INTRO = "Each box is one token of the answer. The model fills the boxes it is surest about first, in an order of its own; dashed boxes are still masked.";
 
+export const STATUS = {
+  recorded: "A recorded run. Press Run for a live one.",
+  live: "Running: every step is drawn as it is decided.",
+  finished: "Finished. Move the time line to see any step again; point at a token to see what else was possible.",
+};
+
 export const HELP = {
   prompt: ["What the model was given. These tokens are locked: the model reads them and never changes them."],
   canvas: [

@@ -14,10 +14,11 @@ from collections import OrderedDict, deque
 from collections.abc import Iterator
 from typing import Protocol
 
-from backend.errors import AppError, BusyError
+from backend.errors import AppError, BusyError, Problem, RequestError
 from backend.events import End, Event, RunRequest, Totals
-from backend.models.catalogue import MODELS, ModelCard, find_model
+from backend.models.catalogue import ModelCard
 from backend.settings import Settings
+from backend.shelf import Shelf
 
 log = logging.getLogger(__name__)
 
@@ -116,40 +117,69 @@ class LocalEngine:
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
-        self._models: dict[str, object] = {}
-        self._loading = threading.Lock()
+        self._shelf = Shelf(settings)
         self._wake = threading.Condition()
         self._queued: deque[tuple[RunHandle, object]] = deque()
         self._running: dict[str, tuple[RunHandle, object]] = {}
         self._kept: OrderedDict[str, RunHandle] = OrderedDict()
         self._cancels: set[str] = set()
+        self._unloaded: set[str] = set()
         self._closed = False
         self._owner = threading.Thread(target=self._work, name="unmask-owner", daemon=True)
         self._owner.start()
 
     def models(self) -> tuple[ModelCard, ...]:
-        """Return the embedded models, and the one given at start when it is another."""
-        chosen = self._settings.model
-        if find_model(chosen):
-            return MODELS
-        return (ModelCard(chosen, chosen, "The model this server was started with.", ""), *MODELS)
+        """Return the models that a visitor may choose."""
+        return self._shelf.cards()
 
     def ready(self, name: str) -> bool:
         """Tell whether a run of this model would start without loading."""
-        return name in self._models
+        return self._shelf.get(name) is not None
 
     def load(self, name: str) -> object:
         """Return the model of this name, loading it when needed; raises ``ModelError``."""
-        with self._loading:
-            if name not in self._models:
-                from backend.models.loading import load_model  # pulls in torch: not at page start
+        return self._shelf.load(name)
 
-                self._models[name] = load_model(name)
-            return self._models[name]
+    def progress(self, name: str) -> float:
+        """Return the share of a loading model's weights that is in place, 0 to 1."""
+        return self._shelf.share(name)
 
-    def info(self, name: str) -> object | None:
-        """Return the loaded model of this name, or None."""
-        return self._models.get(name)
+    def open(self, source: str) -> ModelCard:
+        """Load a folder or hub id and offer it; raises ``ModelError`` or ``BusyError``."""
+        return self._shelf.open(source)
+
+    def card(self, name: str) -> str:
+        """Return the facts of a loaded model in one line, or nothing."""
+        model = self._shelf.get(name)
+        if model is None:
+            return ""
+        from backend.describe import describe
+
+        return describe(model).line().partition(": ")[2]
+
+    def unload(self, name: str) -> None:
+        """Free a model's memory; raises ``BusyError`` while runs on it are not over."""
+        with self._wake:
+            held = [handle for handle, _ in (*self._queued, *self._running.values()) if handle.model_name == name]
+            if held:
+                raise BusyError(f"{name} cannot be unloaded: runs on it are not over ({len(held)}).",
+                                "Wait until they end, or stop them.")
+            self._shelf.put_away(name)
+            self._unloaded.add(name)
+            self._wake.notify_all()
+
+    def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
+        """Return what of ``request`` does not fit a loaded model."""
+        model = self._shelf.get(model_name)
+        if model is None:
+            return ()
+        from backend.requests import prepare
+
+        try:
+            prepare(model, request, canvas_max=self._settings.canvas_max)
+        except RequestError as error:
+            return error.problems
+        return ()
 
     def submit(self, model_name: str, request: RunRequest) -> RunHandle:
         """Queue a run and return its handle.
@@ -206,12 +236,15 @@ class LocalEngine:
         lanes: dict[str, object] = {}
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._queued or self._running or self._closed)
+                self._wake.wait_for(lambda: self._queued or self._running or self._closed or self._unloaded)
+                unloaded, self._unloaded = self._unloaded, set()
                 cancels, self._cancels = self._cancels, set()
                 dropped = self._drop_queued(cancels)
                 admitted = self._admit()
                 if self._closed and not (self._running or self._queued or admitted):
                     return
+            for name in unloaded:
+                lanes.pop(name, None)
             for handle in dropped:
                 handle.push(End("cancelled", "", Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0)))
             try:
@@ -242,7 +275,7 @@ class LocalEngine:
 
         limits = Limits(self._settings.passes_max, self._settings.run_time_s)
         for handle, plan in admitted:
-            model = self._models[handle.model_name]
+            model = self._shelf.get(handle.model_name)
             if handle.model_name not in lanes:
                 lanes[handle.model_name] = Lanes(model)
                 self._set_threads(model)

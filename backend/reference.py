@@ -11,7 +11,7 @@ from backend.explanations.base import BASELINES, OBJECTIVES
 from backend.explanations.catalogue import METHODS
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import CARDS
-from backend.settings import Settings
+from backend.settings import Settings, limits_text
 from backend.tasks.catalogue import TASKS
 
 
@@ -113,6 +113,4 @@ def _settings() -> Iterator[str]:
     )
     yield "| setting | default | range | meaning |\n| --- | --- | --- | --- |"
     for item in fields(Settings):
-        low, high = item.metadata["low"], item.metadata["high"]
-        limits = f"{low} to {high}" if low is not None else "text"
-        yield f"| `{item.name}` | `{item.default}` | {limits} | {item.metadata['help']} |"
+        yield f"| `{item.name}` | `{item.default}` | {limits_text(item) or 'text'} | {item.metadata['help']} |"

@@ -14,11 +14,13 @@ from typing import Any
 
 from backend.errors import Problem, RequestError
 
-ENGINES = ("local", "ray")
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
-def _limit(default: Any, help: str, low: int | None = None, high: int | None = None) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high})
+def _limit(
+    default: Any, help: str, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = ()
+) -> Any:
+    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
 
 
 @dataclass(frozen=True)
@@ -29,7 +31,12 @@ class Settings:
     host: str = _limit("127.0.0.1", "Address to listen on; loopback unless you decide otherwise.")
     port: int = _limit(7860, "Port to listen on.", 1, 65535)
     root_path: str = _limit("", "Sub-path when served behind a proxy, such as /unmask.")
-    engine: str = _limit("local", "Where models run: local, or ray (not in this release).")
+    engine: str = _limit("local", "Where models run: local, or ray (not in this release).", choices=("local", "ray"))
+    open_models: str = _limit(
+        "auto", "What visitors may open besides the embedded models; auto is folders on loopback, none elsewhere.",
+        choices=("auto", "none", "folders", "hub"),
+    )
+    loaded_max: int = _limit(4, "Models in memory at the same time.", 1, 64)
     max_running: int = _limit(4, "Runs that decode at the same time.", 1, 64)
     max_queued: int = _limit(32, "Runs that may wait for their turn.", 0, 1024)
     canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
@@ -56,6 +63,13 @@ class Settings:
         given |= {name: value for name, value in parsed.items() if value is not None}
         return cls._checked(given)
 
+    @property
+    def opening(self) -> str:
+        """What visitors may open besides the embedded models: ``none``, ``folders`` or ``hub`` (and folders)."""
+        if self.open_models != "auto":
+            return self.open_models
+        return "folders" if self.host in LOOPBACK else "none"
+
     @classmethod
     def _checked(cls, given: Mapping[str, str]) -> Settings:
         values: dict[str, Any] = {}
@@ -75,17 +89,23 @@ class Settings:
         """Return one line per setting: name, value, range and what it means."""
         lines = []
         for item in fields(self):
-            low, high = item.metadata["low"], item.metadata["high"]
-            limits = f" ({low} to {high})" if low is not None else ""
+            limits = f" ({limits_text(item)})" if limits_text(item) else ""
             value = getattr(self, item.name)
             lines.append(f"{item.name:>12} = {value!s:<15} {item.metadata['help']}{limits}")
         return "\n".join(lines)
 
 
+def limits_text(item: Any) -> str:
+    """Return what a setting may be, in words; nothing for free text."""
+    low, high, choices = (item.metadata[name] for name in ("low", "high", "choices"))
+    return f"{low} to {high}" if low is not None else " or ".join(choices)
+
+
 def _value(item: Any, text: str) -> Any:
     if not isinstance(item.default, int):
-        if item.name == "engine" and text not in ENGINES:
-            raise ValueError(f"{text!r} is not an engine; choose one of {', '.join(ENGINES)}.")
+        choices = item.metadata["choices"]
+        if choices and text not in choices:
+            raise ValueError(f"{text!r} is not a choice; choose one of {', '.join(choices)}.")
         return text
     low, high = item.metadata["low"], item.metadata["high"]
     try:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import random
+import re
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import gradio as gr
 
+from backend.models.catalogue import find_model
 from backend.tasks.base import Task
-from backend.tasks.catalogue import TASKS
+from backend.tasks.catalogue import TASKS, find_task
 from components.html import Markup, tag
 
 PER_TASK = 4
+_IDS, _ID = re.compile(r"\s*ids:((?:[\s,]*\d{1,9})*[\s,]*)"), re.compile(r"\d+")
 _SHOWN = 56
 """Characters of a prompt that the menu shows."""
 
@@ -45,6 +48,29 @@ def openings(models: Collection[str], tasks: Sequence[Task] = TASKS) -> tuple[Op
         for rng in [random.Random(f"examples of {task.name}")]
         for _ in range(PER_TASK)
     )
+
+
+def opening_of(model: str) -> Opening | None:
+    """Return the example that an embedded model opens with: the one of its recorded run."""
+    card = find_model(model)
+    task = find_task(card.example_prompt) if card else None
+    return Opening(task, card.example_prompt) if task else None
+
+
+def described(prompt: str) -> str:
+    """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it."""
+    task = find_task(prompt)
+    if task:
+        return Opening(task, prompt).hint
+    if _IDS.fullmatch(prompt):
+        return "Token ids, given to the model as they are."
+    return "No program here can judge an answer to this prompt; it is decoded all the same." if prompt.strip() else ""
+
+
+def prompt_of(typed: str) -> tuple[str | None, tuple[int, ...] | None]:
+    """Return the prompt as text, or as token ids where it is written ``ids: 1, 2, 3``."""
+    listed = _IDS.fullmatch(typed or "")
+    return (None, tuple(map(int, _ID.findall(listed[1])))) if listed else (typed, None)
 
 
 class Chooser(gr.HTML):

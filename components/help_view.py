@@ -30,8 +30,8 @@ _KEYS = (
 )
 
 
-def help_page(stylesheets: tuple[str, ...]) -> Markup:
-    """Return the help as a page of its own."""
+def help_page(stylesheets: tuple[str, ...], dark: str | None = None) -> Markup:
+    """Return the help as a page of its own; the sheets as in ``document``."""
     return document(
         "Unmask: help",
         tag(
@@ -49,7 +49,7 @@ def help_page(stylesheets: tuple[str, ...]) -> Markup:
             tag("h2", "Models"),
             tag("dl", *(join(tag("dt", card.title), tag("dd", card.help)) for card in MODELS)),
         ),
-        stylesheets=stylesheets,
+        stylesheets=stylesheets, dark=dark,
     )
 
 

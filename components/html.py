@@ -65,14 +65,16 @@ def module(source: str) -> Markup:
     return Markup(f'<script type="module"{_attribute("src", source)}></script>')
 
 
-def document(title: str, *body: object, stylesheets: tuple[str, ...] = ()) -> Markup:
-    """Return a whole page that needs no script."""
+def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None) -> Markup:
+    """Return a whole page that needs no script; ``dark`` is a sheet for systems in dark mode."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
         tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
         tag("title", title),
         *(tag("link", rel="stylesheet", href=sheet) for sheet in stylesheets),
+        tag("link", rel="stylesheet", href=dark, media="(prefers-color-scheme: dark)") if dark else None,
     )
     page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
-    return Markup(f"<!doctype html>{page}")
+    # Half a character (a lone surrogate) cannot be sent; it becomes "?".
+    return Markup(f"<!doctype html>{page}".encode("utf-8", "replace").decode("utf-8"))

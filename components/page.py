@@ -10,13 +10,14 @@ import gradio as gr
 
 from backend.decoders.catalogue import DECODERS
 from backend.engine import LocalEngine
-from backend.models.catalogue import ModelCard, find_model
+from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from components.bridge import Bridge, Notices
 from components.controls import Control, Number, draw
-from components.examples import Chooser, Opening, openings
+from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
+from components.models_view import ModelCorner, model_corner
 from components.summary_view import decoder_line, model_line
 
 TITLE = "Unmask"
@@ -42,23 +43,27 @@ class Inputs:
 
 def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
     """Return the page of ``engine``; builds no model and imports none."""
-    cards = tuple(card for card in engine.models() if _is_there(card))
+    cards = engine.models()
     offered = openings({card.name for card in cards})
+    first = opening_of(settings.model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
         status = _header(settings)
         with gr.Column(elem_id="request", elem_classes=["band"]):
-            prompt, chooser, hint = _prompt(offered)
-            model, decoder, length, seed, run, stop = _bar(settings, cards, offered)
+            prompt, chooser, hint = _prompt(offered, first)
+            model, decoder, length, seed, run, stop = _bar(settings, cards, first)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
-            groups, controls = _settings()
+            with gr.Row(elem_id="drawers"):
+                groups, controls = _settings()
+                corner = model_corner(settings)
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
         bridge, notices = Bridge(), Notices()
         inputs = Inputs(prompt, model, decoder, length, seed, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
-        chooser.pick(desk.open_example, None, [prompt, model, length, hint], **_QUIET)
-        gr.on([page.load, model.change], desk.load, model, status, concurrency_limit=None, **_QUIET)
+        chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
+        prompt.change(described, prompt, hint, trigger_mode="always_last", queue=False, **_QUIET)
+        _wire_models(desk, page, inputs, status, corner, notices)
     return page.queue(max_size=None)
 
 
@@ -81,6 +86,18 @@ def _wire_run(
     stop.click(desk.stop, run_id, None, queue=False, **_QUIET)
 
 
+def _wire_models(
+    desk: Desk, page: gr.Blocks, inputs: Inputs, status: gr.HTML, corner: ModelCorner, notices: Notices
+) -> None:
+    free: dict[str, Any] = {"concurrency_limit": None, **_QUIET}
+    page.load(desk.menu, None, inputs.model, **free)
+    page.load(desk.load, inputs.model, status, **free)
+    changed = inputs.model.change(desk.load, inputs.model, status, **free)
+    changed.then(desk.review, inputs.all(), notices, **free)
+    gr.on([corner.open.click, corner.source.submit], desk.open_model, corner.source, [inputs.model, corner.said], **free)
+    corner.unload.click(desk.unload, inputs.model, [status, corner.said], **free)
+
+
 def _header(settings: Settings) -> gr.HTML:
     with gr.Row(elem_id="masthead"):
         gr.HTML(
@@ -96,17 +113,17 @@ def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
         tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
-        tag("button", "Dark", type="button", id="theme-toggle", aria_pressed="false"),
+        tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
+            id="theme-toggle", title="Switch between light and dark"),
         aria_label="Page",
     )
 
 
-def _prompt(offered: Sequence[Opening]) -> tuple[gr.Textbox, Chooser, gr.HTML]:
-    first = offered[0] if offered else None
+def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textbox, Chooser, gr.HTML]:
     with gr.Row(elem_id="prompt-row"):
         prompt = gr.Textbox(
             value=first.prompt if first else "", label="Prompt", lines=1, max_lines=6,
-            placeholder="What the model continues", elem_id="field-prompt", scale=1, buttons=[],
+            placeholder="What the model answers to; or token ids, as in ids: 1, 2, 3", elem_id="field-prompt", scale=1, buttons=[],
         )
         chooser = Chooser(offered)
     hint = gr.HTML(first.hint if first else "", elem_id="task-help", apply_default_css=False)
@@ -114,7 +131,7 @@ def _prompt(offered: Sequence[Opening]) -> tuple[gr.Textbox, Chooser, gr.HTML]:
 
 
 def _bar(
-    settings: Settings, cards: Sequence[ModelCard], offered: Sequence[Opening]
+    settings: Settings, cards: Sequence[ModelCard], first: Opening | None
 ) -> tuple[gr.Dropdown, gr.Dropdown, Number, Number, gr.Button, gr.Button]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
@@ -127,7 +144,7 @@ def _bar(
             elem_id="field-decoder", interactive=True,
         )
         length = Number(
-            str(offered[0].task.length if offered else 64), label="Answer length", max_lines=1,
+            str(first.task.length if first else 64), label="Answer length", max_lines=1,
             elem_id="field-length", buttons=[],
         )
         seed = Number("0", label="Seed", max_lines=1, elem_id="field-seed", buttons=[])
@@ -146,7 +163,3 @@ def _settings() -> tuple[list[gr.Row], tuple[Control, ...]]:
             groups.append(group)
     return groups, tuple(controls)
 
-
-def _is_there(card: ModelCard) -> bool:
-    """Tell whether the card's weights are in place; a model given by path or hub id counts."""
-    return find_model(card.name) is None or (card.folder / "model.safetensors").is_file()

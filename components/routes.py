@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from fastapi import APIRouter, HTTPException, Query
-from fastapi.responses import FileResponse, HTMLResponse, JSONResponse
+from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from backend.canvas import steps_of
 from backend.engine import LocalEngine
@@ -27,6 +27,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
 STYLES = ("assets/style.css", "assets/page.css")
+DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 
 Events = tuple[Event, ...]
@@ -37,29 +38,31 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = _finder(engine)
-    sheets = tuple(f"{root_path}/{sheet}" for sheet in STYLES)
+    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
-    def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> JSONResponse:
+    def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> Response:
         return _json(run_object(run_id, find(run_id), first))
 
     @routes.get("/runs/{run_id}/candidates")
     def candidates(
         run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0,
         last: Annotated[int, Query(alias="to", ge=0)] = 2**31,
-    ) -> JSONResponse:
+    ) -> Response:
         return _json(candidates_object(find(run_id), first, last))
 
     @routes.get("/runs/{run_id}/table", response_class=HTMLResponse)
     def canvas(run_id: str, step: Index = 2**31) -> HTMLResponse:
         events = find(run_id)
+        if not events:
+            raise HTTPException(404, "This run has not begun yet.")
         last = min(step, len(steps_of(events)))
-        page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), stylesheets=sheets)
+        page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
         return HTMLResponse(page)
 
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:
-        return HTMLResponse(help_page(sheets))
+        return HTMLResponse(help_page(**look))
 
     for path in _files():
         routes.add_api_route(f"/assets/{path.relative_to(ASSETS).as_posix()}", _sender(path))
@@ -88,7 +91,7 @@ def _finder(engine: LocalEngine) -> Callable[[str], Events]:
         if run_id == EXAMPLE:
             return _example()
         handle = engine.find(run_id)
-        if handle is None or not handle.events_so_far:
+        if handle is None:
             raise HTTPException(404, "This run is not kept any more. Run it again.")
         return handle.events_so_far
 
@@ -102,8 +105,8 @@ def _example() -> Events:
     return load_run(EXAMPLE_FILE)
 
 
-def _json(value: dict[str, Any]) -> JSONResponse:
-    return JSONResponse(value, headers={"Cache-Control": "no-store"})
+def _json(value: dict[str, Any]) -> Response:
+    return Response(wire.dumps(value), media_type="application/json", headers={"Cache-Control": "no-store"})
 
 
 def _files() -> tuple[Path, ...]:

@@ -17,7 +17,7 @@ from backend.errors import AppError
 from backend.settings import Settings
 from components.html import Markup, join, module, tag
 from components.page import build
-from components.routes import STYLES, router
+from components.routes import DARK, STYLES, router
 from components.shield import Shield
 from components.theme import theme
 
@@ -84,5 +84,5 @@ def _load(settings: Settings, engine: LocalEngine) -> None:
 
 
 def _head(root_path: str) -> Markup:
-    sheets = (tag("link", rel="stylesheet", href=f"{root_path}/{sheet}") for sheet in STYLES)
+    sheets = (tag("link", rel="stylesheet", href=f"{root_path}/{sheet}") for sheet in (*STYLES, DARK))
     return join(*sheets, *(module(f"{root_path}/{script}") for script in _SCRIPTS))

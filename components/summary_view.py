@@ -32,14 +32,15 @@ def decoder_line(decoder: Decoder) -> Markup:
 
 
 def model_line(name: str, state: str, detail: str = "") -> Markup:
-    """Return the state of a model (``loading``, ``ready`` or ``failed``), in words and a dot."""
-    words = {"loading": "is loading", "ready": "is ready", "failed": "did not load"}[state]
+    """Return the state of a model (``loading``, ``ready``, ``unloaded`` or ``failed``), in words and a dot."""
+    shown = name.rstrip("/").rpartition("/")[2]  # of a folder or hub id, its own name
+    words = {"loading": "is loading", "ready": "is ready", "unloaded": "is not loaded", "failed": "did not load"}[state]
     return tag(
         "p",
         tag("span", class_="dot", aria_hidden="true"),
-        tag("span", name, class_="name"),
+        tag("span", shown or name, class_="name", title=name),
         f" {words}",
-        tag("span", f". {detail}", class_="detail") if detail else None,
+        tag("span", f"{'. ' if state == 'failed' else ' · '}{detail}", class_="detail") if detail else None,
         class_=f"model-state is-{state}",
         role="status",
     )

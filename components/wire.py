@@ -67,8 +67,13 @@ def batch(run_id: str, number: int, events: Sequence[Mapping[str, Any]]) -> str:
     Text, because the UI library sends the difference to the last value: of two objects that is
     several times their size, of two texts it is the new one.
     """
-    message = {"v": VERSION, "n": number, "run": run_id, "lanes": 1, "events": events}
-    return json.dumps(message, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return dumps({"v": VERSION, "n": number, "run": run_id, "lanes": 1, "events": events})
+
+
+def dumps(value: Any) -> str:
+    """Return ``value`` as JSON text that can be sent: half a character, which cannot, becomes "?"."""
+    text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+    return text.encode("utf-8", "replace").decode("utf-8")
 
 
 def start(event: Start, run_id: str) -> dict[str, Any]:

@@ -24,7 +24,8 @@ def main() -> None:
     folder = parser.parse_args().all
     with served() as (address, _), chromium() as browser:
         if folder is None:
-            _take(browser, address, IMAGES / "unmask-light.png", 1440, dark=False)
+            IMAGES.mkdir(exist_ok=True)
+            _take(browser, address, IMAGES / "unmask-light.png", 1440, dark=False, whole=False)
             return
         folder.mkdir(parents=True, exist_ok=True)
         for dark in (False, True):
@@ -33,18 +34,23 @@ def main() -> None:
                 _take(browser, address, folder / name, width, dark=dark)
 
 
-def _take(browser: Browser, address: str, path: Path, width: int, *, dark: bool) -> None:
-    page = opened(browser, address, width=width, height=1000, dark=dark)
+def _take(browser: Browser, address: str, path: Path, width: int, *, dark: bool, whole: bool = True) -> None:
+    """Take one picture, of the whole page or of its first view."""
+    page = opened(browser, address, width=width, height=880, dark=dark)
     _show(page)
-    page.screenshot(path=path, full_page=True)
+    page.screenshot(path=path, full_page=whole)
     page.context.close()
 
 
 def _show(page: Page) -> None:
-    """Bring the recorded example to the step of the picture and pin the token written there."""
+    """Bring the recorded example to the step of the picture, and pin the token that is decided last."""
     page.wait_for_function("window.unmask.trace.steps > 0")
-    page.evaluate("step => { window.unmask.clock.pause(); window.unmask.clock.seek(step); }", SHOWN_STEP)
+    page.evaluate("step => { window.unmask.clock.pause(); window.unmask.clock.seek(step);"
+                  " window.unmask.select.togglePin(window.unmask.trace.written.at(-1)[0]); }", SHOWN_STEP)
     page.wait_for_function("step => document.querySelector('[data-painted]').dataset.painted === String(step)", arg=SHOWN_STEP)
+    page.wait_for_function("window.unmask.trace.candidateSteps.get(1)?.size > 1")  # the course of the candidates is there
+    page.wait_for_function("document.querySelector('.model-state.is-ready')")
+    page.evaluate("document.fonts.ready")
 
 
 if __name__ == "__main__":

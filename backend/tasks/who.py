@@ -28,6 +28,7 @@ class Who:
     model = "tiny-words"
     help = "Answer a question about the people of the prompt with full sentences, in the order of the question."
     people = (2, 3, 3, 4)
+    practised = (2, 3, 3, 4, 5, 6)
     length = 16
 
     def generate(self, rng: random.Random, split: str) -> Example:
@@ -38,8 +39,8 @@ class Who:
         return _example(facts, asked, by_thing)
 
     def practise(self, rng: random.Random) -> Example:
-        """Return a training example that asks about up to all people, so that each one binds more facts."""
-        facts = draw_facts(rng.choice(self.people), rng, "train")
+        """Return a training example with up to six people that asks about up to all, so that each binds more facts."""
+        facts = draw_facts(rng.choice(self.practised), rng, "train")
         asked = rng.sample(facts, rng.randint(1, len(facts)))
         by_thing = len(asked) == 1 and rng.random() < 0.6
         return _example(facts, asked, by_thing)

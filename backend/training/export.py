@@ -29,7 +29,7 @@ def export(recipe: Recipe, run: Path, folder: Path) -> Progress:
     Each file is replaced in one move, so that a reader never sees half of one.
     """
     tokenizer = recipe.tokenizer()
-    model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed, recipe.causal)
+    model = build_model(recipe.dimensions, tokenizer.get_vocab_size(), recipe.seed, causal=recipe.causal)
     _, progress = load_checkpoint(run / CHECKPOINT, model)
     folder.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder) as beside:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers import LlamaConfig, LlamaForCausalLM
+from transformers.models.llama.modeling_llama import LlamaAttention
 
 from backend.training.recipes import Dimensions
 from backend.training.tokenizer import EOS, MASK, PAD
@@ -20,8 +21,13 @@ from backend.training.tokenizer import EOS, MASK, PAD
 Shape = tuple[int, int]  # sequences, tokens of each
 
 
-def build_model(dimensions: Dimensions, vocabulary: int, seed: int, causal: bool = False) -> LlamaForCausalLM:
-    """Return an untrained Llama, both ways unless ``causal``, whose vocabulary is rounded up to a multiple of eight."""
+def build_model(
+    dimensions: Dimensions, vocabulary: int, seed: int, *, causal: bool = False, copying: bool = False
+) -> LlamaForCausalLM:
+    """Return an untrained Llama, both ways unless ``causal``, whose vocabulary is rounded up to a multiple of eight.
+
+    With ``copying``, half of the heads begin as heads that copy what resembles them (``_begin_copying``).
+    """
     config = LlamaConfig(
         **vars(dimensions),
         vocab_size=-(-vocabulary // 8) * 8,
@@ -40,7 +46,27 @@ def build_model(dimensions: Dimensions, vocabulary: int, seed: int, causal: bool
         for parameter in model.parameters():
             if parameter.ndim == 2:
                 parameter.normal_(0.0, config.initializer_range, generator=generator)
+        if copying:
+            for number, layer in enumerate(model.model.layers):
+                _begin_copying(layer.self_attn, first=number == 0, generator=generator)
     return model
+
+
+def _begin_copying(attention: LlamaAttention, first: bool, generator: torch.Generator) -> None:
+    """Make half of the heads look for tokens like their own and, after the first layer, pass on what these hold.
+
+    Query and key matrices begin equal, and the product of output and value matrix near the identity on
+    the subspace of these heads. From small random matrices the copying of words out of a prompt, which
+    takes several such heads in a row, did not appear within 100,000 examples. After "Mimetic
+    Initialization of Self-Attention Layers" (Trockman and Kolter, 2023); the scales are ours.
+    """
+    query, key, value, output = (getattr(attention, f"{name}_proj").weight for name in "qkvo")
+    half, width = query.shape[0] // 2, query.shape[1]
+    query[:half] *= 3
+    key[:half] = query[:half]
+    if not first:
+        basis = nn.init.orthogonal_(torch.empty(width, width), generator=generator)[:half] * 0.7
+        value[:half], output[:, :half] = basis, basis.T
 
 
 class FlatForward:

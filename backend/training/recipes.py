@@ -36,6 +36,7 @@ class Recipe:
     extra_eos: int = 4  # the answer region grows by 0 to this many end-of-sequence tokens
     offered: float = 0.0  # share of the draws whose answer region has the length that the page offers
     mask_prompt: float = 0.0  # share of the examples whose prompt is masked and learned as well
+    copying: bool = False  # half of the heads begin as heads that copy (``network.build_model``)
     muon_rate: float = 0.008
     adam_rate: float = 0.002
     warmup: float = 0.01  # share of the run in which the rates rise
@@ -82,10 +83,13 @@ RECIPES: dict[str, Recipe] = {
             ),
             weights={"who": 5, "json": 4, "story": 3},
             tokenizer=_word_tokenizer,
+            dimensions=Dimensions(num_hidden_layers=4),
+            tokens_per_step=3072,
             offered=0.4,
-            mask_prompt=0.25,
-            muon_rate=0.01,
-            minutes=75.0,
+            mask_prompt=0.1,
+            copying=True,
+            muon_rate=0.006,
+            minutes=40.0,
         ),
     )
 }

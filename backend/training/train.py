@@ -49,7 +49,8 @@ class Training:
             tasks, recipe.weights, self._tokenizer, recipe.tokens_per_step, recipe.extra_eos, recipe.seed, recipe.offered
         )
         self.model = build_model(
-            recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed, recipe.causal
+            recipe.dimensions, self._tokenizer.get_vocab_size(), recipe.seed,
+            causal=recipe.causal, copying=recipe.copying,
         )
         self._optimiser = Optimiser(dict(self.model.named_parameters()), recipe.muon_rate, recipe.adam_rate)
         self._forward = FlatForward(self.model, recipe.tokens_per_step, pace.fast, mixed=pace.fast)

@@ -69,6 +69,29 @@ class FakeEngine:
         """Return the embedded models."""
         return MODELS
 
+    def progress(self, name: str) -> float:
+        """Say that nothing is in place yet."""
+        return 0.0
+
+    def card(self, name: str) -> str:
+        """Know nothing about any model."""
+        return ""
+
+    def problems(self, model: str, request: RunRequest) -> tuple:
+        """Find nothing wrong."""
+        return ()
+
+    def open(self, source: str) -> ModelCard:
+        """Open anything, or fail."""
+        if self.refusal:
+            raise self.refusal
+        return ModelCard(source, "Opened", "", "")
+
+    def unload(self, name: str) -> None:
+        """Unload anything, or fail."""
+        if self.refusal:
+            raise self.refusal
+
     def ready(self, name: str) -> bool:
         """Say that nothing is loaded yet."""
         return False

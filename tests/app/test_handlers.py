@@ -113,12 +113,44 @@ def test_choosing_a_decoder_shows_its_settings_only() -> None:
 
 def test_an_example_opens_with_its_own_model_and_length() -> None:
     at, _ = desk(FakeEngine())
-    prompt, model, length, hint = at.open_example(SimpleNamespace(_data={"index": 4}))
+    prompt, model, length = at.open_example(SimpleNamespace(_data={"index": 4}))
     assert prompt == OFFERED[4].prompt and model == OFFERED[4].task.model
-    assert length == str(OFFERED[4].task.length) and OFFERED[4].task.title in hint
+    assert length == str(OFFERED[4].task.length)
 
 
 @pytest.mark.parametrize("index", [-1, 10**6, "0", None, 1.5])
 def test_an_index_that_nobody_offered_changes_nothing(index: object) -> None:
     changes = desk(FakeEngine())[0].open_example(SimpleNamespace(_data={"index": index}))
     assert all(change == gr.skip() for change in changes)
+
+
+def test_opening_a_model_chooses_it_in_the_menu() -> None:
+    *_, (menu, line) = desk(FakeEngine())[0].open_model(" /models/mine ")
+    assert menu["value"] == "/models/mine" and "Opened is open" in line
+
+
+def test_a_model_that_cannot_be_opened_says_why_and_changes_nothing() -> None:
+    *_, (menu, line) = desk(FakeEngine(refusal=BusyError("Too <many>.")))[0].open_model("x")
+    assert menu == gr.skip() and "Too &lt;many&gt;." in line and 'role="alert"' in line
+
+
+def test_unloading_says_what_became_of_it() -> None:
+    state, line = desk(FakeEngine())[0].unload("tiny-diffusion")
+    assert "is not loaded" in state and "is unloaded" in line
+    state, line = desk(FakeEngine(refusal=BusyError("It runs.")))[0].unload("tiny-diffusion")
+    assert "is ready" in state and "It runs." in line
+
+
+def test_a_change_of_model_is_reviewed_without_taking_the_focus() -> None:
+    at, values = desk(FakeEngine())
+    assert json.loads(at.review("x", "m", "llada", 1, 0, *values))["quiet"] is True
+
+
+@pytest.mark.parametrize(("typed", "text", "ids"), [
+    ("ids: 1, 2 3", None, (1, 2, 3)), ("ids:", None, ()), ("ids: one", "ids: one", None), ("a ids: 1", "a ids: 1", None), ("", "", None),
+])
+def test_a_prompt_of_token_ids_is_handed_over_as_ids(typed: str, text: str | None, ids: tuple[int, ...] | None) -> None:
+    engine = FakeEngine()
+    at, values = desk(engine)
+    list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, *values))
+    assert (engine.submitted[0][1].prompt, engine.submitted[0][1].prompt_ids) == (text, ids)

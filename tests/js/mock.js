@@ -17,6 +17,7 @@ export const RUNS = {
     vocabulary: ['{"name":"', '","color":"', '","toy":"', '"}', "Mia", "Ann", "white", "gold", "ring", "bell", "[EOS]", "<img src=x onerror=alert(1)>"],
     task: { name: "json", title: "Text to JSON" }, perStep: 3, right: true, why: "the JSON is valid and every value is as the prompt says",
   },
+  medium: { prompt: ["Write", " ", "a", " line"], answer: Array.from({ length: 128 }, (_, k) => ["the", " sea", " keeps", " its", " own", " counsel"][k % 6]), vocabulary: ["the", " sea", " keeps", " its", " own", " counsel", " old", " quiet"], task: null, perStep: 2, right: null, why: "" },
   long: { prompt: ["Write", " ", "a", " line"], answer: Array.from({ length: 512 }, (_, k) => ["the", " sea", " keeps", " its", " own", " counsel"][k % 6]), vocabulary: ["the", " sea", " keeps", " its", " own", " counsel", " old", " quiet"], task: null, perStep: 1, right: null, why: "" },
 };
 

@@ -55,7 +55,7 @@ def generator(seed=0):
 
 def small_model(seed=0, causal=False):
     """Return a small model whose norms are not all one, so that forgetting one shows."""
-    model = build_model(SMALL, 99, seed, causal)
+    model = build_model(SMALL, 99, seed, causal=causal)
     with torch.no_grad():
         for parameter in model.parameters():
             parameter.add_(torch.randn(parameter.shape, generator=generator(seed)), alpha=0.2)

@@ -1,0 +1,68 @@
+"""Runs the measurements one after the other and writes docs/measured.md.
+
+    python -m benchmarks.report            # all of them, alone on the machine: 10 minutes
+    python -m benchmarks.report streaming  # one, keeping what the others wrote
+
+Nothing else should run meanwhile; the page states the load that was found before each one.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import re
+import subprocess
+import sys
+from importlib.metadata import version
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+PAGE = ROOT / "docs" / "measured.md"
+MEASUREMENTS = {
+    "start": "From the command to a served page, beside importing the two large libraries alone.",
+    "streaming": "From an event's creation to its paint in Chromium, and how fast one can move in time.",
+    "drawing": "How long the page draws per frame and seeks, by size, with made-up runs and no server.",
+    "recording": "What recording costs: a recorded run against the bare loop of the same decoder.",
+}
+_HEAD = "# Measured\n\nWritten by `python -m benchmarks.report`; every part names its own command.\n"
+
+
+def main() -> None:
+    """Run what was asked for and write the page."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("names", nargs="*", choices=[[], *MEASUREMENTS], help="leave out for all")
+    names = parser.parse_args().names or list(MEASUREMENTS)
+    parts = _parts()
+    for name in names:
+        sys.stdout.write(f"{name} ...\n")
+        parts[name] = _measured(name)
+        PAGE.write_text(_HEAD + "".join(parts[key] for key in MEASUREMENTS if key in parts), encoding="utf-8")
+
+
+def _parts() -> dict[str, str]:
+    """Return the parts that the page holds already."""
+    text = PAGE.read_text(encoding="utf-8") if PAGE.is_file() else ""
+    found = re.split(r"^(?=\n## )", text, flags=re.M)[1:]
+    return {part.split("`")[1].rsplit(".", 1)[1]: part for part in found}
+
+
+def _measured(name: str) -> str:
+    command = f"python -m benchmarks.{name}"
+    load = os.getloadavg()[0]
+    output = subprocess.run(
+        [sys.executable, "-m", f"benchmarks.{name}"], cwd=ROOT, check=True, text=True, stdout=subprocess.PIPE
+    ).stdout
+    return (
+        f"\n## `benchmarks.{name}`\n\n{MEASUREMENTS[name]}\n\n"
+        f"{_machine()}; load before it began {load:.2f}.\n\n```\n$ {command}\n{output.rstrip()}\n```\n"
+    )
+
+
+def _machine() -> str:
+    packages = ", ".join(f"{name} {version(name)}" for name in ("torch", "gradio"))
+    return f"{platform.system()}, {os.cpu_count()} cores, Python {platform.python_version()}, {packages}"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""The documentation is true: what it names exists, and what exists is named."""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from dataclasses import fields
+from pathlib import Path
+
+import pytest
+
+import backend
+from backend.__main__ import REFERENCE_FILE
+from backend.decoders.catalogue import DECODERS
+from backend.measures.catalogue import MEASURES
+from backend.models.catalogue import CARDS, MODELS
+from backend.reference import default_text, markdown, range_text
+from backend.settings import Settings
+from backend.tasks.catalogue import TASKS
+
+ROOT = Path(__file__).resolve().parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = sorted([ROOT / "README.md", *(ROOT / "docs").rglob("*.md")])
+COMMANDS = [line for block in re.findall(r"```\n(.*?)```", README, re.S) for line in block.splitlines() if " -m " in line or "app.py" in line.split("#")[0]]
+
+
+def test_the_reference_is_what_the_catalogues_declare() -> None:
+    written = REFERENCE_FILE.read_text(encoding="utf-8")
+    assert written == markdown(), "Write it anew: python -m backend docs"
+
+
+@pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: decoder.name)
+def test_every_decoder_is_in_the_reference_with_its_mark_source_and_settings(decoder: object) -> None:
+    page = markdown()
+    assert f"### `{decoder.name}`" in page and decoder.source in page and decoder.mark in ("sourced", "reconstructed")
+    for item in fields(decoder.Settings):
+        assert f"| `{item.name}` | {default_text(item)} | {range_text(item)} |" in page
+
+
+def test_every_score_task_model_and_limit_is_in_the_reference() -> None:
+    page = markdown()
+    for name in (*(item.name for item in MEASURES), *(item.name for item in TASKS), *(item.name for item in MODELS)):
+        assert f"`{name}`" in page
+    for item in fields(Settings):
+        assert f"| `{item.name}` | `{item.default}` |" in page and item.metadata["help"] in page
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_every_link_and_picture_leads_somewhere(page: Path) -> None:
+    for target in re.findall(r"\]\(([^)#\s]+)\)", page.read_text(encoding="utf-8")):
+        if not target.startswith(("http://", "https://")):
+            absent = [card.name for card in CARDS if not card.trained]
+            assert (page.parent / target).exists() or any(name in target for name in absent), target
+
+
+def test_every_path_that_the_readme_names_exists() -> None:
+    for path in re.findall(r"`((?:backend|components|assets|benchmarks|docs|tests)/[\w./-]*)`", README):
+        assert (ROOT / path).exists(), path
+    layout = README.split("## How the code is laid out")[1].split("```")[1]
+    for line in layout.splitlines():
+        name = line.strip().split(" ")[0]
+        if name:
+            folder = ROOT / "backend" if line.startswith("  ") else ROOT
+            assert (folder / name).exists(), name
+
+
+def test_the_readmes_two_commands_are_the_ones_that_are_tested() -> None:
+    assert "pip install -r requirements.txt && python app.py\n" in README
+    second = "pip install -r requirements-dev.txt && python -m pytest -m \"not nightly\"\n"
+    assert second in README and second in (ROOT / ".ci" / "run").read_text(encoding="utf-8")
+
+
+def test_every_module_that_the_readme_runs_has_the_command() -> None:
+    named = re.findall(r"python -m ((?:backend|benchmarks|docs)[\w.]*)((?: [\w|]+)*)", README)
+    assert named
+    for module, words in named:
+        path = ROOT / module.replace(".", "/")
+        main = path / "__main__.py" if path.is_dir() else path.with_suffix(".py")
+        assert main.is_file(), module
+        source = main.read_text(encoding="utf-8")
+        first = [word for word in words.replace("|", " ").split()]
+        assert all(f'"{word}"' in source for word in (first if "|" in words else first[:1])), (module, first)
+
+
+def test_the_readmes_options_are_real() -> None:
+    known = subprocess.run([sys.executable, "-m", "backend", "run", "--help"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    for line in COMMANDS:
+        words = shlex.split(line.split("#")[0])
+        if words[:4] == ["python", "-m", "backend", "run"]:
+            assert all(word in known for word in words if word.startswith("--")), line
+            settings = [word.partition("=")[0] for before, word in zip(words, words[1:], strict=False) if before == "--set"]
+            decoder = next(item for item in DECODERS if item.name == words[words.index("--decoder") + 1])
+            assert set(settings) <= {item.name for item in fields(decoder.Settings)}
+
+
+def test_the_readmes_example_runs() -> None:
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "load_model" in block)
+    names: dict[str, object] = {}
+    exec(compile(code, "README.md", "exec"), names)  # our own page, run as a reader would
+    assert names["confidence"].shape[0] == names["events"][-1].totals.steps
+    assert len(names["canvas"]) == len(names["events"][0].canvas)
+
+
+def test_the_readmes_decoder_is_a_decoder() -> None:
+    code = next(block for block in re.findall(r"```python\n(.*?)```", README, re.S) if "BaseDecoder" in block)
+    imports = ("from __future__ import annotations\nfrom dataclasses import dataclass\n"
+               "from backend.decoders.base import BaseDecoder, Choice, option, writes_of\n")
+    names: dict[str, object] = {"__name__": "readme"}
+    body = code.split('"""', 2)[2]
+    sys.modules["readme"] = type(sys)("readme")
+    exec(compile(imports + body, "README.md", "exec"), names)
+    decoder = names["WidestMargin"]
+    assert all(hasattr(decoder, name) for name in ("name", "title", "source", "Settings", "choose"))
+
+
+def test_every_public_name_can_be_imported_and_says_what_it_is() -> None:
+    for name in backend.__all__:
+        assert getattr(backend, name).__doc__, name
+    with pytest.raises(AttributeError, match="RunRequest"):
+        backend.no_such_name
+
+
+def test_nothing_is_left_to_do_and_no_workplace_is_named() -> None:
+    words = re.compile(r"\b(TODO|FIXME|XXX)\b")
+    for path in sorted(ROOT.rglob("*")):
+        parts = path.relative_to(ROOT).parts
+        if path.suffix in (".py", ".js", ".css", ".md", ".html", ".toml", ".txt") and not {part for part in parts if part.startswith((".", "venv"))}:
+            if path != Path(__file__).resolve():
+                assert not words.search(path.read_text(encoding="utf-8")), path

@@ -1,0 +1,234 @@
+"""The engine: a bounded queue, cancel between passes, budgets, turns for everyone."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from backend.engine import LocalEngine, RunHandle
+from backend.errors import AppError, BusyError, RequestError
+from backend.events import End, RunRequest, Start, Step
+from backend.models.catalogue import CARDS
+from backend.settings import Settings
+from tests.conftest import WAIT_S, FakeModel
+
+NAME = "tiny-diffusion"
+
+
+class GatedModel(FakeModel):
+    """A fake model whose every pass waits for a ``permit`` of the test; ``entered`` counts the begun ones."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.permits = threading.Semaphore(0)
+        self.entered = threading.Semaphore(0)
+        self.broken = False
+
+    def forward(self, input_ids=None, **details):
+        self.entered.release()
+        assert self.permits.acquire(timeout=WAIT_S)
+        if self.broken:
+            raise RuntimeError("the card is on fire")
+        return super().forward(input_ids, **details)
+
+
+Start_ = Callable[..., LocalEngine]
+
+
+@pytest.fixture
+def gated() -> GatedModel:
+    return GatedModel()
+
+
+@pytest.fixture
+def open_engine(monkeypatch: pytest.MonkeyPatch, gated: GatedModel) -> Iterator[Start_]:
+    """Return a function that starts an engine on the gated model, or on one that never waits."""
+    opened = []
+
+    def start(model: FakeModel = gated, **settings: int) -> LocalEngine:
+        monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
+        opened.append(LocalEngine(Settings(**settings)))
+        return opened[-1]
+
+    yield start
+    gated.permits.release(10_000)
+    for engine in opened:
+        engine.close()
+
+
+def ask(length: int = 8, seed: int = 0) -> RunRequest:
+    return RunRequest("llada", prompt="2+2=", length=length, seed=seed)
+
+
+def finished(run: RunHandle) -> list[object]:
+    """Return all events of a run, waiting for its end."""
+    events = [event for batch in run.batches(0.0) for event in batch]
+    assert tuple(events) == run.events_so_far and run.ended
+    return events
+
+
+def test_a_run_streams_every_event_in_order(open_engine: Start_) -> None:
+    run = open_engine(FakeModel()).submit(NAME, ask())
+    start, *steps, end = finished(run)
+    assert isinstance(start, Start) and [step.index for step in steps] == list(range(1, 9))
+    assert isinstance(end, End) and end.reason == "done"
+    assert len(run.times) == 10 and list(run.times) == sorted(run.times)
+
+
+def test_cancel_frees_the_model_before_the_next_step(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine()
+    run = engine.submit(NAME, ask(length=64))
+    gated.permits.release(2)
+    for _ in range(3):
+        assert gated.entered.acquire(timeout=WAIT_S)  # the third pass is under way
+    run.cancel()
+    gated.permits.release(1)
+    events = finished(run)
+    assert events[-1].reason == "cancelled" and run.cancelled
+    assert len([event for event in events if isinstance(event, Step)]) <= 3 and gated.passes == 3
+
+
+def test_a_run_that_still_waits_is_cancelled_without_a_pass(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1)
+    first = engine.submit(NAME, ask())
+    assert gated.entered.acquire(timeout=WAIT_S)
+    second, third = engine.submit(NAME, ask()), engine.submit(NAME, ask())
+    assert (second.ahead, third.ahead) == (0, 1)
+    second.cancel()
+    gated.permits.release(100)
+    assert [event.reason for event in finished(second)] == ["cancelled"]
+    assert finished(first)[-1].reason == finished(third)[-1].reason == "done"
+
+
+def test_the_queue_is_bounded_and_says_so(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1, max_queued=2)
+    engine.submit(NAME, ask())
+    assert gated.entered.acquire(timeout=WAIT_S)
+    waiting = [engine.submit(NAME, ask()) for _ in range(2)]
+    with pytest.raises(BusyError, match="2 runs wait already; the limit is 2. Try again"):
+        engine.submit(NAME, ask())
+    gated.permits.release(100)
+    assert [finished(run)[-1].reason for run in waiting] == ["done", "done"]
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done"
+
+
+def test_a_run_ends_at_its_budget_of_passes_and_says_so(open_engine: Start_) -> None:
+    run = open_engine(FakeModel(), passes_max=3).submit(NAME, ask(length=32))
+    *_, last, end = finished(run)
+    assert (last.passes, end.reason) == (3, "budget")
+    assert "3 forward passes" in end.message and "fewer steps" in end.message
+
+
+def test_running_runs_take_turns(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=2)
+    long = engine.submit(NAME, ask(length=64))
+    assert gated.entered.acquire(timeout=WAIT_S)
+    short = engine.submit(NAME, ask(length=4))
+    gated.permits.release(200)
+    finished(long), finished(short)
+    assert short.times[-1] < long.times[-1]
+
+
+def test_runs_that_share_passes_get_what_they_would_get_alone(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel(), max_running=4)
+    alone = [finished(engine.submit(NAME, ask(seed=seed)))[-1].text for seed in range(3)]
+    together = [engine.submit(NAME, ask(seed=seed)) for seed in range(3)]
+    assert [finished(run)[-1].text for run in together] == alone
+
+
+def test_a_failure_ends_its_run_with_a_sentence_and_the_engine_goes_on(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine()
+    gated.broken = True
+    gated.permits.release(1)
+    end = finished(engine.submit(NAME, ask()))[-1]
+    assert end.reason == "error" and "failed inside the program" in end.message and "fire" not in end.message
+    gated.broken = False
+    gated.permits.release(100)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done"
+
+
+def test_a_wrong_request_is_refused_at_once_and_takes_no_place(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1, max_queued=0)
+    for _ in range(3):
+        with pytest.raises(RequestError, match="length"):
+            engine.submit(NAME, ask(length=0))
+    gated.permits.release(100)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done"
+
+
+def test_a_canvas_beyond_the_servers_limit_is_refused(open_engine: Start_) -> None:
+    with pytest.raises(RequestError, match="1 to 12 positions"):
+        open_engine(FakeModel(), canvas_max=16).submit(NAME, ask(length=13))
+
+
+def test_a_model_that_is_not_offered_is_refused_with_the_names(open_engine: Start_) -> None:
+    with pytest.raises(AppError, match="no model 'gpt'.*tiny-diffusion"):
+        open_engine().submit("gpt", ask())
+
+
+def test_a_model_whose_weights_are_absent_is_not_offered(open_engine: Start_) -> None:
+    engine = open_engine()
+    assert {card.name for card in engine.models()} == {card.name for card in CARDS if card.folder.joinpath("model.safetensors").is_file()}
+
+
+def test_only_so_many_finished_runs_are_kept(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel(), kept_runs=2)
+    done = [engine.submit(NAME, ask(length=2)) for _ in range(5)]
+    for run in done:
+        finished(run)
+    last = engine.submit(NAME, ask(length=2))
+    finished(last)
+    kept = [run for run in (*done, last) if engine.find(run.id)]
+    assert last in kept and len(kept) <= 3 and engine.find("nobody's") is None
+
+
+def test_an_unloaded_model_is_loaded_again_by_the_next_run(monkeypatch: pytest.MonkeyPatch, open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    finished(engine.submit(NAME, ask()))
+    assert engine.ready(NAME)
+    engine.unload(NAME)
+    assert not engine.ready(NAME) and engine.card(NAME) == ""
+    fresh = FakeModel()
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: fresh)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done" and fresh.passes == 8
+
+
+def test_a_model_with_runs_is_not_unloaded(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1)
+    runs = [engine.submit(NAME, ask()) for _ in range(2)]
+    with pytest.raises(BusyError, match=r"runs on it are not over \(2\)"):
+        engine.unload(NAME)
+    gated.permits.release(100)
+    for run in runs:
+        finished(run)
+    engine.unload(NAME)
+    assert not engine.ready(NAME)
+
+
+def test_what_does_not_fit_a_model_is_found_without_a_run(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    assert engine.problems(NAME, ask(length=500)) == ()  # not loaded: nothing is known yet
+    engine.load(NAME)
+    assert [problem.field for problem in engine.problems(NAME, ask(length=500))] == ["length"]
+    assert engine.problems(NAME, ask()) == ()
+
+
+def test_ids_of_runs_cannot_be_guessed(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    ids = {engine.submit(NAME, ask(length=1)).id for _ in range(4)}
+    assert len(ids) == 4 and all(len(item) == 32 for item in ids)
+
+
+def test_closing_ends_every_run_and_the_thread(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1)
+    runs = [engine.submit(NAME, ask()) for _ in range(2)]
+    assert gated.entered.acquire(timeout=WAIT_S)
+    closing = threading.Thread(target=engine.close)
+    closing.start()
+    gated.permits.release(1)
+    closing.join(WAIT_S)
+    assert not closing.is_alive()
+    assert [finished(run)[-1].reason for run in runs] == ["cancelled", "cancelled"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "unmask-owner" and thread is engine._owner]
