@@ -84,7 +84,8 @@ def is_memory_error(error: BaseException) -> bool:
 
 def _gradients(canvas: Canvas, at: Float["n"], weight: Float["n"]) -> Float["T L D"]:
     at, weight = at.to(canvas.embeds.device), weight.to(canvas.embeds.device)
-    points = torch.lerp(canvas.absent, canvas.embeds, at[:, None, None]).requires_grad_()  # [n, L, D]
+    # In Captum's order of operations: where the path is steep, another rounding of the points is seen in the fifth digit.
+    points = (canvas.absent + at[:, None, None] * (canvas.embeds - canvas.absent)).requires_grad_()  # [n, L, D]
     with torch.enable_grad():
         objectives = canvas.objectives(points)
         last = len(canvas.targets) - 1
