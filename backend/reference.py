@@ -7,6 +7,8 @@ from dataclasses import fields
 from typing import Any
 
 from backend.decoders.catalogue import DECODERS
+from backend.explanations.base import BASELINES, OBJECTIVES
+from backend.explanations.catalogue import METHODS
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import CARDS
 from backend.settings import Settings, limits_text
@@ -14,8 +16,8 @@ from backend.tasks.catalogue import TASKS
 
 
 def markdown() -> str:
-    """Return the page: decoders with settings, scores, tasks, models, server settings."""
-    parts = [_head(), *_decoders(), *_measures(), *_tasks(), *_models(), *_settings()]
+    """Return the page: decoders with settings, scores, attributions, tasks, models, server settings."""
+    parts = [_head(), *_decoders(), *_measures(), *_explanations(), *_tasks(), *_models(), *_settings()]
     return "\n".join(parts) + "\n"
 
 
@@ -68,6 +70,22 @@ def _measures() -> Iterator[str]:
     yield "| score | unit | higher means | meaning |\n| --- | --- | --- | --- |"
     for measure in MEASURES:
         yield f"| `{measure.name}` | {measure.unit} | {measure.higher} | {measure.help} |"
+    yield ""
+
+
+def _explanations() -> Iterator[str]:
+    yield "## Attributions\n"
+    yield (
+        f"Of one written token to the positions of its canvas, for an objective ({', '.join(OBJECTIVES)}) against a baseline "
+        f"({', '.join(BASELINES)}). Where the scores add up, they add up to the objective on the canvas minus that on the "
+        "baseline. Temperature and guidance of the run are not part of it.\n"
+    )
+    yield "| method | needs | scores | adds up | source | meaning |\n| --- | --- | --- | --- | --- | --- |"
+    for method in METHODS:
+        needs = ", ".join(sorted(method.needs)) or "nothing"
+        scores = "signed" if method.signed else "shares"
+        yield (f"| `{method.name}`: {method.title} | {needs} | {scores} | {'yes' if method.complete else 'no'} | "
+               f"*{method.mark.capitalize()}.* {method.source} | {method.help} |")
     yield ""
 
 

@@ -7,7 +7,6 @@ Captum 0.9, ``IntegratedGradients`` with Gauss-Legendre nodes on ``inputs_embeds
 from __future__ import annotations
 
 import torch
-from captum.attr import IntegratedGradients as Captum
 
 from backend.explanations.base import Explaining, Progress, Shares
 from backend.explanations.gradients import fitted
@@ -37,9 +36,11 @@ class CaptumReference:
 
 
 def _attributions(canvas: Canvas, target: Target) -> torch.Tensor:
+    from captum.attr import IntegratedGradients  # here: the catalogue must not wait for it
+
     def objective(embeds: torch.Tensor) -> torch.Tensor:
         return target.value(canvas.model.logits(inputs_embeds=embeds)[:, target.position])
 
-    found = Captum(objective).attribute(
+    found = IntegratedGradients(objective).attribute(
         canvas.embeds[None], canvas.absent[None], n_steps=canvas.n_steps, internal_batch_size=max(1, canvas.rows // canvas.length))
     return found[0].detach().float()
