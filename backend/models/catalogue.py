@@ -44,7 +44,7 @@ CARDS: tuple[ModelCard, ...] = (
     ModelCard(
         "tiny-words",
         "Tiny words: names, records, stories",
-        "Its sister for text: who has what, JSON records, short stories.",
+        "Its sister for text: who has what, JSON records, short stories. It copies well and mixes up who has what.",
         "who: Ann has a gold bell. Mia has a white ring. Bob has a pink shell. What does Mia have?",
     ),
 )

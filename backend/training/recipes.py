@@ -99,6 +99,19 @@ RECIPES: dict[str, Recipe] = {
             muon_rate=0.006,
             decay=0.3,
             minutes=45.0,
+            notes=(
+                "Wanted were 70 % on who and json, and stories that keep their names and things; the table above says "
+                "how far it came. It copies names, colors and things of the prompt, and mixes up whose they are: it "
+                "takes one of the colors told, not the one of the person asked for. What it gets right it gets right "
+                "by place, such as a JSON array of all people in their order.",
+                "Tried before: six layers from small random matrices, 40 names, 12 colors and 40 things, 11 minutes. "
+                "Things were copied, colors stayed at one in twelve.",
+                "Heads that begin by copying and half the vocabulary brought copying of all three within 700 steps. On "
+                "who alone, a smaller model (4 layers, width 128, 2,048 tokens a step) then began to bind after 1,500 "
+                "steps: given its color, it named the right one of three things in 61 of 100 cases.",
+                "To try next: who alone until names are bound to their things, json and story only after that. The run "
+                "can be resumed.",
+            ),
         ),
     )
 }
