@@ -36,6 +36,11 @@ document.addEventListener("click", (event) => {
 new MutationObserver(applyTheme).observe(document.body, { attributes: true, attributeFilter: ["class"] });
 applyTheme();
 
+// The library's menus answer Tab by staying half open; without that, losing the focus closes them.
+addEventListener("keydown", (event) => {
+  if (event.key === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
+}, true);
+
 function place(field, decoder) {
   const name = field.startsWith("settings.") ? `settings-${decoder}-${field.slice(9)}` : field;
   return document.getElementById(`field-${name.replace("prompt_ids", "prompt")}`);

@@ -113,7 +113,7 @@ def test_forced_colours_keep_masks_and_marks_apart(real: Site, visit: Visit) -> 
 
 
 def test_the_help_is_a_page_in_both_themes(real: Site, visit: Visit) -> None:
-    page = visit(real, dark=True)
+    page = visit(real, dark=True).context.new_page()
     page.goto(f"{real.address}/help")
     assert page.get_by_role("heading", name="What is this?").is_visible()
     assert page.evaluate(CONTRAST) == []

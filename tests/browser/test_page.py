@@ -23,6 +23,7 @@ def test_the_command_serves_a_page_whose_recorded_example_plays_at_once(visit: V
         painted(page, page.evaluate("window.unmask.trace.steps"))
         assert page.locator(".verdict").inner_text().startswith("✓ Right")
         assert page.locator("#field-prompt :is(textarea, input)").first.input_value() == page.evaluate("window.unmask.trace.start.request.prompt")
+        page.close()  # before its server is gone
 
 
 def test_a_run_streams_finishes_and_is_judged(real: Site, visit: Visit) -> None:
@@ -337,7 +338,7 @@ def test_steps_that_got_lost_are_fetched_again(real: Site, visit: Visit) -> None
     steps = run(page)
     run_id = page.evaluate("window.unmask.trace.start.run")
     page.evaluate("""id => { const end = window.unmask.trace.end; window.unmask.trace.reset(null);
-        window.unmask.push({ v: 1, n: 9, run: id, lanes: 1, events: [end] }); }""", run_id)
+        window.unmask.push({ v: 1, n: 10000, run: id, lanes: 1, events: [end] }); }""", run_id)
     page.wait_for_function("steps => window.unmask.trace.steps === steps && window.unmask.trace.end !== null", arg=steps)
     assert page.evaluate("window.unmask.trace.lost") == 0
     assert page.evaluate("n => window.unmask.trace.canvas(n)", steps) == list(replay(real.run_of(page).events_so_far, steps))
