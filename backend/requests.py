@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
+from operator import index
 from typing import Any
 
 from backend.decoders.base import Decoder, Layout, resolved
@@ -45,12 +46,15 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
     prompt_ids = _prompt_ids(model, request, problems)
     decoder = _decoder(model, request.decoder, problems)
     _check_numbers(model, request, problems)
-    _check_length(min(model.max_length, canvas_max or model.max_length), request.length, len(prompt_ids), problems)
+    window = min(model.max_length, canvas_max or model.max_length)
+    length = _checked_length(window, request.length, len(prompt_ids), problems)
     fixed = _fixed(model, request, problems)
-    if decoder is None or any(problem.field == "length" for problem in problems):
+    if decoder is None:
         raise RequestError(problems)
-    layout = _layout(len(prompt_ids), request.length, fixed)
+    layout = _layout(len(prompt_ids), length, fixed)
     settings, wrong = resolved(decoder, request.settings, layout)
+    if any(problem.field == "length" for problem in problems):
+        raise RequestError([*problems, *wrong])
     wrong = wrong or decoder.check(settings, layout) or _lacking(model, decoder, decoder.wants(settings) - decoder.needs)
     if problems or wrong:
         raise RequestError([*problems, *wrong])
@@ -69,9 +73,13 @@ def _normal(request: RunRequest, model: Model) -> RunRequest:
     prompt, ids = request.prompt, request.prompt_ids
     if prompt is None and ids is None:
         prompt, ids = model.example_prompt, None if model.example_prompt else ()
-    ids = None if ids is None else tuple(int(token) for token in ids)
-    settings = dict(request.settings)
-    fixed = {int(at): int(token) for at, token in dict(request.fixed).items()}
+    try:
+        ids = None if ids is None else tuple(map(index, ids))
+        fixed = {index(at): index(token) for at, token in dict(request.fixed).items()}
+        settings = dict(request.settings)
+    except (TypeError, ValueError) as error:
+        raise RequestError([Problem("request", "prompt_ids must be whole numbers, fixed must map positions to token ids, "
+                                               f"settings must map names to values; {error}.")]) from error
     return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed)
 
 
@@ -120,15 +128,18 @@ def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -
             problems.append(Problem(field, f"{value!r} is out of range; give a whole number from {low} to {high}."))
 
 
-def _check_length(window: int, length: Any, prompt_length: int, problems: list[Problem]) -> None:
+def _checked_length(window: int, length: Any, prompt_length: int, problems: list[Problem]) -> int:
+    """Return the length, or the longest possible one to judge the settings by where it is wrong."""
     room = window - prompt_length
     if room < 1:
         problems.append(Problem("prompt", f"The prompt has {prompt_length} tokens and the window is {window}; "
                                           f"shorten it to {window - 1} tokens or fewer."))
         room = window
-    if isinstance(length, bool) or not isinstance(length, int) or not 1 <= length <= room:
-        problems.append(Problem("length", f"{length!r} is out of range; with this prompt the answer may have "
-                                          f"1 to {room} positions (window {window})."))
+    if isinstance(length, int) and not isinstance(length, bool) and 1 <= length <= room:
+        return length
+    problems.append(Problem("length", f"{length!r} is out of range; with this prompt the answer may have "
+                                      f"1 to {room} positions (window {window})."))
+    return room
 
 
 def _fixed(model: Model, request: RunRequest, problems: list[Problem]) -> Mapping[int, int]:

@@ -1,0 +1,38 @@
+"""Requests: everything that is wrong is said at once, before any forward pass.
+
+Run: ``python -m pytest tests/unit/test_requests.py``
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from backend import RequestError, RunRequest, run
+
+
+def refused(fake, **given):
+    """Return the problems of a request by field; the model must not have been asked."""
+    with pytest.raises(RequestError) as raised:
+        run(fake, RunRequest(**{"decoder": "llada", "prompt": "2+2=", "length": 4} | given))
+    assert fake.passes == 0
+    return {problem.field: problem.message for problem in raised.value.problems}
+
+
+@pytest.mark.parametrize("length", [0, -1, 317, 10**30, True, 2.5, "4", None])
+def test_a_wrong_length_does_not_hide_what_else_is_wrong(fake, length):
+    problems = refused(fake, length=length, seed=-1, settings={"steps": -3, "remasking": "foo", "colour": 1})
+    assert set(problems) == {"length", "seed", "settings.steps", "settings.remasking", "settings.colour"}
+    assert "1 to 316 positions (window 320)" in problems["length"]
+    assert problems["settings.steps"] == "-3 is out of range; give 1 to 316."
+
+
+def test_a_length_that_fits_bounds_the_settings(fake):
+    assert refused(fake, settings={"steps": 5}) == {"settings.steps": "5 is out of range; give 1 to 4."}
+
+
+@pytest.mark.parametrize("given", [
+    {"prompt": None, "prompt_ids": ("a",)}, {"prompt": None, "prompt_ids": (1.5,)}, {"prompt": None, "prompt_ids": 7},
+    {"fixed": {0: "x"}}, {"fixed": 3}, {"settings": 3},
+])
+def test_a_request_of_the_wrong_types_is_refused_and_not_a_failure(fake, given):
+    assert "whole numbers" in refused(fake, **given)["request"]
