@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 import pytest
 import uvicorn
-from playwright.sync_api import Browser, Page
+from playwright.sync_api import Browser, Page, expect
 
 from backend import load_model
 from backend.engine import LocalEngine, RunHandle
@@ -114,6 +114,7 @@ def opened_site(
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """The Chromium of the system."""
+    expect.set_options(timeout=WAIT_MS)
     with chromium() as opened:
         yield opened
 

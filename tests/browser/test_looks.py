@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from tests.browser.conftest import Site, Visit, fill, painted, press_run, run, seek
 
@@ -115,6 +116,6 @@ def test_forced_colours_keep_masks_and_marks_apart(real: Site, visit: Visit) -> 
 def test_the_help_is_a_page_in_both_themes(real: Site, visit: Visit) -> None:
     page = visit(real, dark=True).context.new_page()
     page.goto(f"{real.address}/help")
-    assert page.get_by_role("heading", name="What is this?").is_visible()
+    expect(page.get_by_role("heading", name="What is this?")).to_be_visible()
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 22)"

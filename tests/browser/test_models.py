@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 
 from backend.settings import Settings
 from tests.browser.conftest import Site, Visit, fill, opened_site, run
@@ -41,7 +41,7 @@ def test_a_folder_is_opened_reviewed_run_and_unloaded(own: Site, visit: Visit) -
     fill(page, "prompt", "ids: 1, 2, 3")
     run(page)
     assert page.evaluate("window.unmask.trace.start.model.name") == "llada_mha"
-    assert page.locator(".problem").count() == 0
+    expect(page.locator(".problem")).to_have_count(0)
     page.locator("#unload-model").click()
     page.get_by_text("is unloaded. A run loads it again.").wait_for()
     run(page)
@@ -69,6 +69,7 @@ def test_a_server_for_others_opens_nothing_and_says_so(visit: Visit) -> None:
     with opened_site(lambda **given: Settings(open_models="none", **given)) as served:
         page = visit(served)
         page.locator("#models > button").click()
-        assert page.get_by_text("This server offers its own models only").is_visible()
-        assert page.locator("#open-model").is_disabled() and page.locator("#field-source :is(input, textarea)").is_disabled()
+        expect(page.get_by_text("This server offers its own models only")).to_be_visible()
+        expect(page.locator("#open-model")).to_be_disabled()
+        expect(page.locator("#field-source :is(input, textarea)")).to_be_disabled()
         page.close()  # before its server is gone

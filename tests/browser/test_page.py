@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from playwright.sync_api import expect
 
 from backend import replay
 from backend.canvas import steps_of
@@ -34,7 +35,8 @@ def test_a_run_streams_finishes_and_is_judged(real: Site, visit: Visit) -> None:
     verdict = wire.verdict(events[-1], events[0])
     shown = page.locator(".verdict").inner_text()
     assert shown.startswith("✓ Right" if verdict["right"] else "✗ Wrong") and verdict["why"] in shown
-    assert page.locator("#run").inner_text() == "Run" and page.locator("#stop").is_disabled()
+    expect(page.locator("#run")).to_have_text("Run")
+    expect(page.locator("#stop")).to_be_disabled()
 
 
 def test_a_wrong_answer_is_called_wrong_with_the_reason(real: Site, visit: Visit) -> None:
@@ -192,7 +194,7 @@ def test_a_pinned_token_stays_and_says_why_it_was_written(real: Site, visit: Vis
     page.get_by_role("heading", name=f"Position {step.writes[0][0]}", exact=True).wait_for()
     assert step.notes["why"] in page.locator(".why").inner_text()
     page.get_by_role("button", name="Unpin").click()
-    assert page.locator(".cell.pin").count() == 0
+    expect(page.locator(".cell.pin")).to_have_count(0)
 
 
 def test_the_canvas_is_coloured_as_the_legend_says(real: Site, visit: Visit) -> None:
@@ -229,7 +231,7 @@ def test_the_tail_is_greyed_left_out_of_the_copy_and_counted_apart(real: Site, v
     run(page)
     end = real.run_of(page).events_so_far[-1]
     assert isinstance(end, End) and end.totals.tail_tokens > 1
-    assert page.locator(".tokens .cell.tail").count() == end.totals.tail_tokens
+    expect(page.locator(".tokens .cell.tail")).to_have_count(end.totals.tail_tokens)
     assert page.locator(".answer-text").inner_text() == end.text
     assert page.locator(".answer .count").inner_text() == f"{end.totals.answer_tokens} answer tokens, {end.totals.tail_tokens} after end of sequence"
     page.get_by_role("button", name="Copy").click()
@@ -259,7 +261,7 @@ def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit
         page.get_by_role("option", name=f"{decoder.title} · {decoder.mark}", exact=True).click()
         page.wait_for_function("text => document.querySelector('#about-decoder').textContent.includes(text)", arg=decoder.summary)
         page.locator(f"#settings .settings-group.shown [id^=field-settings-{decoder.name}-]").first.wait_for()
-        assert page.locator("#settings .settings-group.shown").count() == 1
+        expect(page.locator("#settings .settings-group.shown")).to_have_count(1)
         run(page)
         assert page.evaluate("window.unmask.trace.start.decoder") == decoder.name
         assert page.evaluate("window.unmask.trace.end.reason") == "done"
@@ -292,7 +294,7 @@ def test_bad_input_gets_a_message_at_its_field(real: Site, visit: Visit) -> None
         page.locator("#run").click()
         page.wait_for_function("words => [...document.querySelectorAll('.problem')].some(node => words.every(word => node.textContent.includes(word)))", arg=list(words))
         problem = page.locator(".problem")
-        assert problem.count() == 1
+        expect(problem).to_have_count(1)
         wrong = page.locator(f"#field-{field} [aria-invalid=true]")
         assert wrong.get_attribute("aria-errormessage") == problem.get_attribute("id")
         assert page.evaluate("field => document.querySelector(`#field-${field}`).contains(document.activeElement)", field)
@@ -308,12 +310,13 @@ def test_all_wrong_fields_are_named_at_once_and_the_next_run_clears_them(real: S
     fill(page, "length", "0")
     page.locator("#run").click()
     page.locator(".problem").nth(2).wait_for()
-    assert page.locator("[aria-invalid=true]").count() == 3
+    expect(page.locator("[aria-invalid=true]")).to_have_count(3)
     fill(page, "prompt", "sum: 1+1=")
     fill(page, "seed", "3")
     fill(page, "length", "4")
     run(page)
-    assert page.locator(".problem").count() == 0 and real.run_of(page).events_so_far[0].request.seed == 3
+    expect(page.locator(".problem")).to_have_count(0)
+    assert real.run_of(page).events_so_far[0].request.seed == 3
 
 
 def test_two_visitors_do_not_see_each_others_runs(gated: Site, visit: Visit) -> None:
