@@ -137,7 +137,8 @@ def _graphs(title: str, model: Model, requests: list[FlowRequest], warm: bool = 
     times = sorted(seconds for seconds, _ in found)
     error = max(graph.graph["error"] for _, graph in found)
     edges = statistics.median(graph.number_of_edges() for _, graph in found)
-    _say(f"{title}: median {statistics.median(times) * 1e3:.0f} ms, p95 {times[math.ceil(0.95 * len(times)) - 1] * 1e3:.0f} ms "
+    late = times[math.ceil(0.95 * len(times)) - 1]
+    _say(f"{title}: median {statistics.median(times) * 1e3:.0f} ms, p95 {late * 1e3:.0f} ms "
          f"({len(times)} graphs, {edges:.0f} edges), extra memory {peak.megabytes:.0f} MB, error at most {error:.1e}")
 
 
@@ -181,13 +182,15 @@ def _scaling(given: argparse.Namespace) -> None:
     for title, work in (
         ("one attribution", lambda request: attribute(model, AttributionRequest(request.ids, request.position, 5, n_steps=8))),
         ("one graph", lambda request: flow_routes(model, request)),
-        ("one graph with every edge", lambda request: flow_routes(model, FlowRequest(request.ids, request.position, threshold=0.0))),
+        ("one graph with every edge", lambda request: flow_routes(
+            model, FlowRequest(request.ids, request.position, threshold=0.0))),
     ):
         times = [min(_timed(lambda request=request: work(request))[0] for request in _half_masked(model, length, 3))
                  for length in lengths]
         logs = [(math.log(length), math.log(seconds)) for length, seconds in zip(lengths, times, strict=True)]
         slope = statistics.linear_regression(*zip(*logs, strict=True)).slope
-        _say(f"{title}: {', '.join(f'{length}: {seconds * 1e3:.0f} ms' for length, seconds in zip(lengths, times, strict=True))}; "
+        listed = ", ".join(f"{length}: {seconds * 1e3:.0f} ms" for length, seconds in zip(lengths, times, strict=True))
+        _say(f"{title}: {listed}; "
              f"time grows like positions^{slope:.2f}")
 
 

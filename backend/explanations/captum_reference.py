@@ -42,5 +42,6 @@ def _attributions(canvas: Canvas, target: Target) -> torch.Tensor:
         return target.value(canvas.model.logits(inputs_embeds=embeds)[:, target.position])
 
     found = IntegratedGradients(objective).attribute(
-        canvas.embeds[None], canvas.absent[None], n_steps=canvas.n_steps, internal_batch_size=max(1, canvas.rows // canvas.length))
+        canvas.embeds[None], canvas.absent[None], n_steps=canvas.n_steps,
+        internal_batch_size=max(1, canvas.rows // canvas.length))
     return found[0].detach().float()

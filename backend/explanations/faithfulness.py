@@ -168,7 +168,8 @@ def _verdict(by_deletion: bool, by_insertion: bool, visible: int) -> str:
         return ("On this canvas the explanation beats chance: masking its top tokens hurts this choice more, and showing them "
                 "alone restores it sooner, than random tokens do.")
     if by_deletion:
-        return "Masking its top tokens hurts this choice more than random tokens do, but showing them alone restores it no sooner."
+        return ("Masking its top tokens hurts this choice more than random tokens do, but showing them alone restores it "
+                "no sooner.")
     if by_insertion:
         return "Showing its top tokens alone restores this choice sooner than random tokens do, but masking them hurts no more."
     return "On this canvas the explanation does no better than chance: do not lean on it."
