@@ -88,7 +88,8 @@ export function createAnswer(root, { trace }) {
     const masked = trace.free - (trace.writtenCount[t] ?? 0);
     setText(verdict.firstChild, judged ? (judged.right ? "✓ Right" : "✗ Wrong") : "");
     setText(verdict.lastChild, judged ? judged.why
-      : end ? "No program can judge this answer." : masked > 0 ? `${plural(masked, "place")} still masked at this step.` : "");
+      : end && trace.start.task && end.reason !== "done" ? "Not judged: the answer is not finished."
+        : end ? "No program can judge this answer." : masked > 0 ? `${plural(masked, "place")} still masked at this step.` : "");
   }
 
   return { draw, destroy() { root.replaceChildren(); } };

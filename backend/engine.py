@@ -192,7 +192,8 @@ class LocalEngine:
         if model_name not in {card.name for card in self.models()}:
             names = ", ".join(card.name for card in self.models())
             raise AppError(f"There is no model {model_name!r} here.", f"Choose one of {names}.")
-        plan = prepare(self.load(model_name), request, canvas_max=self._settings.canvas_max)
+        model = self.load(model_name)
+        plan = prepare(model, request, canvas_max=self._settings.canvas_max)
         handle = RunHandle(self, model_name, request)
         with self._wake:
             waiting = len(self._queued)
@@ -200,7 +201,8 @@ class LocalEngine:
             if waiting >= self._settings.max_queued + max(room, 0):
                 raise BusyError(f"{waiting} runs wait already; the limit is {self._settings.max_queued}.",
                                 "Try again in a minute.")
-            self._queued.append((handle, plan))
+            # The model goes along: unloading it meanwhile only takes it out of the menu.
+            self._queued.append((handle, (model, plan)))
             self._kept[handle.id] = handle
             self._wake.notify_all()
         return handle
@@ -274,11 +276,10 @@ class LocalEngine:
         from backend.runner import Lanes, Limits, decoding
 
         limits = Limits(self._settings.passes_max, self._settings.run_time_s)
-        for handle, plan in admitted:
-            model = self._shelf.get(handle.model_name)
+        for handle, (model, plan) in admitted:
             if handle.model_name not in lanes:
-                lanes[handle.model_name] = Lanes(model)
                 self._set_threads(model)
+                lanes[handle.model_name] = Lanes(model)
             self._deliver(lanes[handle.model_name].join(handle.id, decoding(model, plan, limits)))
 
     def _cancel_running(self, lanes: dict[str, object], cancels: set[str]) -> None:

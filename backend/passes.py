@@ -40,8 +40,8 @@ class Pass:
     def kind(self) -> Hashable:
         """Passes of one kind can be run as one batch."""
         return (
-            self.canvases.shape[1], self.compute, self.allowed is None, self.cache is None,
-            self.keep_cache, self.hidden_states, self.attentions,
+            self.canvases.shape[1], self.compute, self.allowed is None,
+            None if self.cache is None else self.cache.length, self.keep_cache, self.hidden_states, self.attentions,
             self.conditioning is None,
         )
 

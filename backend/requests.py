@@ -71,6 +71,8 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
 def _normal(request: RunRequest, model: Model) -> RunRequest:
     """Return the request with tuples for lists, and the model's example where no prompt was given."""
     prompt, ids = request.prompt, request.prompt_ids
+    if prompt is not None and not isinstance(prompt, str):
+        raise RequestError([Problem("prompt", f"{prompt!r} is not a text; give a string, or ids as prompt_ids.")])
     if prompt is None and ids is None:
         prompt, ids = model.example_prompt, None if model.example_prompt else ()
     try:
@@ -148,6 +150,8 @@ def _fixed(model: Model, request: RunRequest, problems: list[Problem]) -> Mappin
             problems.append(Problem("fixed", f"Position {at} is outside the answer; give 0 to {request.length} - 1."))
         if not 0 <= token < model.vocab_size:
             problems.append(Problem("fixed", f"Token {token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
+        if token == model.mask_id:
+            problems.append(Problem("fixed", f"Token {token} is the mask, which cannot stay; leave position {at} out to have it written."))
     return request.fixed
 
 

@@ -12,7 +12,7 @@ from collections.abc import Hashable, Iterator, Sequence
 
 from backend.decoders.base import Decoder
 from backend.errors import AppError
-from backend.events import Event, RunRequest
+from backend.events import End, Event, RunRequest, Totals
 from backend.models.base import Model, ModelOutput
 from backend.noise import Noise
 from backend.passes import Pass, forward_together
@@ -23,6 +23,9 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 16384
 """Sequences x positions of one shared forward pass, at most."""
+
+
+FAILED = "The run failed inside the program; what it had written is kept. The log says more."
 
 
 class Cancelled(Exception):
@@ -120,6 +123,9 @@ class Lanes:
             self._waiting[key] = (process, item)
         except StopIteration:
             pass
+        except Exception:  # a failure outside the decoder's own loop must not reach the runs beside it
+            log.exception("A run failed at its start or its end.")
+            events.append((key, End("error", "", Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0), FAILED)))
         return events
 
     def _groups(self) -> list[list[Hashable]]:
@@ -152,7 +158,7 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
     except Exception:
         log.exception("A run of %s failed.", plan.decoder.name)
         reason = "error"
-        message = "The run failed inside the program; what it had written is kept. The log says more."
+        message = FAILED
     yield world.end(reason, message)
 
 

@@ -83,7 +83,7 @@ def parse_run(data: bytes, name: str = "This text") -> tuple[Event, ...]:
         raise RunFileError(f"{name} was altered: its checksum does not match its content.", "Copy the file again.")
     try:
         events = tuple(from_json(line) for line in lines)
-    except (ValueError, TypeError, KeyError) as error:
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError, OverflowError) as error:
         raise RunFileError(f"{name} holds an event that cannot be read ({error}).", "Record the run again.") from error
     if not events or not isinstance(events[0], Start):
         raise RunFileError(f"{name} does not begin with the start of a run.", "Record the run again.")
@@ -93,7 +93,7 @@ def parse_run(data: bytes, name: str = "This text") -> tuple[Event, ...]:
 def _header(line: bytes, name: str) -> dict[str, object]:
     try:
         header = json.loads(line)
-    except ValueError:
+    except (ValueError, RecursionError):
         header = None
     if not isinstance(header, dict) or header.get("format") != FORMAT:
         raise RunFileError(f"{name} is not a run file.", "Give a file that was written by save_run or by the page's export.")

@@ -159,7 +159,8 @@ class World:
         wanted = canvas == self.mask_id
         wanted[:, : self.layout.prompt_length] = False
         if among is not None:
-            wanted[:, [at for at in range(canvas.shape[1]) if at not in set(among)]] = False
+            looked_at = set(among)
+            wanted[:, [at for at in range(canvas.shape[1]) if at not in looked_at]] = False
         positions = tuple(wanted[0].nonzero()[:, 0].tolist())
         if guidance:
             known = torch.tensor([self.first_canvas[:end]]) != self.mask_id

@@ -77,10 +77,9 @@ def _wire_run(
     run_id = gr.State("")
     # Every run that the engine admits or lets wait holds one stream; the engine refuses more.
     limit = settings.max_running + settings.max_queued
-    begun = gr.on(
-        [run.click, inputs.prompt.submit], desk.submit, inputs.all(), [run_id, notices, run, stop],
-        concurrency_limit=limit, **_QUIET,
-    )
+    begun = run.click(desk.submit, inputs.all(), [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
+    # Enter presses the button, which a run under way has disabled: no second run starts unseen behind it.
+    inputs.prompt.submit(None, None, None, js="() => { document.querySelector('#run:not([disabled])')?.click(); }", **_QUIET)
     streamed = begun.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
     streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
     stop.click(desk.stop, run_id, None, queue=False, **_QUIET)

@@ -254,7 +254,7 @@ def checked(option: Option, name: str, value: Any, length: int) -> tuple[Any, Pr
         return wrong(f"is not a text of at most {option.high} characters.")
     if option.kind == "bool":
         return (value, None) if isinstance(value, bool) else wrong("is not true or false.")
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+    if isinstance(value, bool) or not isinstance(value, int | float) or (isinstance(value, float) and not math.isfinite(value)):
         return wrong(f"is not a number; {_range(option, length)}.")
     if option.kind == "int" and value != int(value):
         return wrong(f"is not a whole number; {_range(option, length)}.")

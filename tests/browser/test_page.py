@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 from playwright.sync_api import expect
 
@@ -12,6 +14,7 @@ from backend.events import End, Step
 from benchmarks.browser import served
 from components import wire
 from tests.browser.conftest import Site, Visit, cells, fill, painted, press_run, run, seek
+from tests.conftest import WAIT_S
 
 pytestmark = pytest.mark.browser
 
@@ -108,15 +111,39 @@ def test_stop_frees_the_model_before_the_next_step(gated: Site, visit: Visit) ->
     painted(page, 2)
     page.get_by_role("button", name="Stop", exact=True).click()
     run_ = gated.run_of(page)
-    page.wait_for_function("document.querySelector('#stop').disabled || true")
-    while not run_.cancelled:
+    until = time.monotonic() + WAIT_S
+    while not run_.cancelled and time.monotonic() < until:
         page.evaluate("1")
+    assert run_.cancelled
     gated.model.permits.release(1)  # the pass that was under way
     page.wait_for_function("window.unmask.trace.end !== null")
     assert run_.events_so_far[-1].reason == "cancelled" and gated.model.passes - passes <= 3
     page.get_by_text("Stopped by you after").wait_for()
     page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
     assert page.locator(".at").inner_text().endswith("stopped by you")
+
+
+def test_enter_during_a_run_starts_no_second_one_and_stop_reaches_the_first(gated: Site, visit: Visit) -> None:
+    page = visit(gated)
+    fill(page, "prompt", "2+2=")
+    fill(page, "length", "40")
+    press_run(page)
+    gated.model.permits.release(1)
+    painted(page, 1)
+    shown = gated.run_of(page)
+    asked = []
+    page.on("request", lambda request: asked.append(request.url) if "queue/join" in request.url else None)
+    entry = page.locator("#field-prompt :is(textarea, input)").first
+    entry.press("Enter")
+    page.get_by_role("button", name="Stop", exact=True).click()
+    until = time.monotonic() + WAIT_S
+    while not shown.cancelled and time.monotonic() < until:
+        page.evaluate("1")
+    gated.model.permits.release(1)
+    page.wait_for_function("window.unmask.trace.end !== null")
+    assert shown.cancelled and gated.run_of(page) is shown
+    assert gated.engine.find(shown.id).events_so_far[-1].reason == "cancelled"
+    assert len(asked) <= 1  # Stop alone
 
 
 def test_leaving_the_page_ends_the_run(gated: Site, visit: Visit) -> None:
@@ -129,7 +156,8 @@ def test_leaving_the_page_ends_the_run(gated: Site, visit: Visit) -> None:
     painted(page, 1)
     page.close()
     other = visit(gated)
-    while not run_.ended:
+    until = time.monotonic() + WAIT_S
+    while not run_.ended and time.monotonic() < until:
         gated.model.permits.release(1)
         other.evaluate("1")
     assert run_.events_so_far[-1].reason == "cancelled" and len(steps_of(run_.events_so_far)) < 40

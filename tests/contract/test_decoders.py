@@ -391,6 +391,17 @@ def test_runs_of_one_length_share_their_forward_passes(fake):
     assert {len(canvases) for canvases in fake.seen} == {3}
 
 
+def test_runs_whose_caches_differ_in_length_do_not_share_a_pass(golden_models):
+    model = golden_models["a2d_qwen3"]
+    requests = [RunRequest("block_diffusion", prompt_ids=(), length=16, settings={"block_length": size}) for size in (8, 12)]
+    shared: dict[int, list] = {0: [], 1: []}
+    for number, event in run_many(model, requests):
+        shared[number].append(event)
+    for number, request in enumerate(requests):
+        assert shared[number][-1].reason == "done"
+        assert same_run(shared[number], list(run(model, request)))
+
+
 # -- the declaration ----------------------------------------------------------------------------
 
 

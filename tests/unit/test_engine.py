@@ -195,6 +195,25 @@ def test_an_unloaded_model_is_loaded_again_by_the_next_run(monkeypatch: pytest.M
     assert finished(engine.submit(NAME, ask()))[-1].reason == "done" and fresh.passes == 8
 
 
+def test_a_model_unloaded_while_a_request_is_checked_still_runs_it_and_harms_no_other(
+    monkeypatch: pytest.MonkeyPatch, open_engine: Start_
+) -> None:
+    from backend import requests
+
+    engine = open_engine(FakeModel())
+    checked = requests.prepare
+
+    def unloaded_meanwhile(*given: object, **options: object) -> object:
+        plan = checked(*given, **options)
+        engine.unload(NAME)
+        return plan
+
+    monkeypatch.setattr("backend.requests.prepare", unloaded_meanwhile)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done"
+    monkeypatch.setattr("backend.requests.prepare", checked)
+    assert finished(engine.submit(NAME, ask()))[-1].reason == "done"
+
+
 def test_a_model_with_runs_is_not_unloaded(open_engine: Start_, gated: GatedModel) -> None:
     engine = open_engine(max_running=1)
     runs = [engine.submit(NAME, ask()) for _ in range(2)]

@@ -36,3 +36,15 @@ def test_a_length_that_fits_bounds_the_settings(fake):
 ])
 def test_a_request_of_the_wrong_types_is_refused_and_not_a_failure(fake, given):
     assert "whole numbers" in refused(fake, **given)["request"]
+
+
+def test_a_prompt_that_is_no_text_is_refused(fake):
+    assert refused(fake, prompt=5) == {"prompt": "5 is not a text; give a string, or ids as prompt_ids."}
+
+
+def test_a_whole_number_beyond_every_float_is_out_of_range(fake):
+    assert refused(fake, settings={"steps": 10**400})["settings.steps"].endswith("is out of range; give 1 to 4.")
+
+
+def test_the_mask_cannot_be_a_token_that_stays(fake):
+    assert "is the mask" in refused(fake, fixed={0: fake.mask_id})["fixed"]
