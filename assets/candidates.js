@@ -1,6 +1,6 @@
 // Candidates: what the model considered for one place, how that moved, and why it was written when it was.
 
-import { el, help, number, quoted, setText, svg } from "./dom.js";
+import { el, help, number, probability, quoted, setText, svg } from "./dom.js";
 import { HELP } from "./words.js";
 
 const HISTORY = 192; // steps that the course looks back: fewer than source.js keeps
@@ -47,7 +47,7 @@ export function create(root, { trace, clock, select, want }) {
     setText(place, `Position ${trace.position(cell, t)}`);
     unpin.hidden = select.pin === null;
     const name = state.id === trace.start.eos ? "end of sequence" : quoted(trace.text(state.id));
-    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, at step ${state.step} with probability ${number(state.prob)}`);
+    setText(token, state.masked ? `Still masked after step ${t}` : state.step === 0 ? `${name}, fixed from the start` : `${name}, at step ${state.step} with probability ${probability(state.prob)}`);
     [...list.children].forEach((row, k) => {
       const id = known?.ids[k];
       const prob = known?.probs[k] ?? 0;
@@ -78,7 +78,7 @@ export function create(root, { trace, clock, select, want }) {
     setText(why, text);
     const shown = [...trace.scores.values()].map(({ measure }) => [measure.title, trace.score(measure.name, cell, step), measure]);
     values.replaceChildren(...shown.map(([title, share, measure]) => el("div", {}, el("dt", { text: title }), el("dd", {
-      text: Number.isNaN(share) ? "–" : `${number(trace.value(measure.name, share))}${measure.unit === "nats" ? " nats" : ""}`,
+      text: Number.isNaN(share) ? "–" : `${read(measure, trace.value(measure.name, share))}`,
     }))));
   }
 
@@ -128,7 +128,7 @@ export function create(root, { trace, clock, select, want }) {
     for (const path of marked) path.classList.toggle("marked", id !== null && path.dataset.id === id);
   }
 
-  function probability(prob) { return prob >= 0.9995 ? "1.00" : prob < 0.001 ? "<.001" : prob.toFixed(3).replace(/^0/, ""); }
+  function read(measure, value) { return measure.unit === "nats" ? `${number(value, 3)} nats` : probability(value); }
 
   return { draw, destroy() { root.replaceChildren(); } };
 }

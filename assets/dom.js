@@ -62,6 +62,14 @@ export function number(value, digits = 2) {
   return Number.isFinite(value) ? value.toFixed(digits) : "–";
 }
 
+/** A value of 0 to 1 with three digits everywhere: what is not certain never reads as 0 or 1. */
+export function probability(value) {
+  if (!Number.isFinite(value)) return "–";
+  if (value > 0 && value < 0.001) return "<.001";
+  if (value < 1 && value >= 0.9995) return ">.999";
+  return value >= 1 ? "1" : value.toFixed(3).replace(/^0/, "");
+}
+
 export function seconds(value) {
   return value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`;
 }

@@ -1,6 +1,6 @@
 // The canvas: one span per token. Sizes are fixed when the run starts; only changed spans are touched.
 
-import { el, help, setAttr } from "./dom.js";
+import { el, help, probability, setAttr } from "./dom.js";
 import { boxClasses, chunks, layoutOf } from "./layout.js";
 import { CSS, DARK_TEXT, index } from "./palette.js";
 import { HELP } from "./words.js";
@@ -141,7 +141,7 @@ export function create(root, { trace, clock, select }) {
     const place = `position ${trace.position(cell, t)}`;
     if (state.masked) return guess === null ? `${place}, masked` : `${place}, masked, best guess “${trace.text(guess)}” ${(sure / 100).toFixed(2)}`;
     const token = state.id === trace.start.eos ? "end of sequence" : `“${trace.text(state.id)}”`;
-    return state.step === 0 ? `${place}, ${token}, fixed` : `${place}, ${token}, written at step ${state.step}, probability ${state.prob.toFixed(2)}`;
+    return state.step === 0 ? `${place}, ${token}, fixed` : `${place}, ${token}, written at step ${state.step}, probability ${probability(state.prob)}`;
   }
 
   function outline() {

@@ -1,6 +1,6 @@
 // Plain-language texts: what a newcomer would ask.
 
-export const INTRO = "Each box is one token of the answer. The model fills the boxes it is surest about first, in an order of its own; dashed boxes are still masked.";
+export const INTRO = "Each box is one token of the answer. They are filled in an order of their own, step by step; dashed boxes are still masked.";
 
 export const STATUS = {
   recorded: "A recorded run. Press Run for a live one.",
@@ -27,7 +27,7 @@ export const HELP = {
     "The bars count how many masked places each write skipped on its left. 0 = the leftmost free place was written.",
   ],
   heat: [
-    "Every column is one forward pass, every row one position of the answer. The colour is the chosen score at that moment. A row ends, hatched, where its token was written: from then on the model is not asked.",
+    "Every column is one step, every row one position of the answer. The colour is the chosen score at that moment. A row ends, hatched, where its token was written: from then on the model is not asked.",
     "Point at it to read the value; drag to move in time.",
   ],
   candidates: ["The tokens that the model found most probable for this place at this step, and how their probabilities moved until one was written. Each line is one token; the dot marks the moment of writing."],

@@ -208,7 +208,20 @@ def test_hovering_a_token_shows_the_recorded_candidates(real: Site, visit: Visit
         rows = page.evaluate("[...document.querySelectorAll('.bars li')].map(row => [row.dataset.id, row.querySelector('.prob').textContent])")
         assert [int(token) for token, _ in rows] == list(seen.candidates.ids[at])
         for (_, shown), probability in zip(rows, seen.candidates.probabilities[at], strict=True):
-            assert shown == "<.001" if probability < 0.001 else abs(float(shown) - probability) <= 0.0005
+            assert says(shown, probability), (shown, probability)
+        if written is not None:
+            _, token, probability = next(write for write in written.writes if write[0] == first + rank)
+            said = page.locator(".token-line").inner_text().rsplit(" ", 1)[1]
+            assert says(said, probability) and said == dict(rows)[str(token)]
+
+
+def says(shown: str, probability: float) -> bool:
+    """Tell whether a text stands for a probability: three digits, and 0 or 1 for nothing but these."""
+    bounds = {"<.001": (0.0, 0.001), ">.999": (0.9995, 1.0)}
+    if shown in bounds:
+        low, high = bounds[shown]
+        return low <= probability < high
+    return 0.001 <= probability and abs(float(shown) - probability) <= (0.0005 if probability < 1 else 0.0)
 
 
 def test_a_pinned_token_stays_and_says_why_it_was_written(real: Site, visit: Visit) -> None:
