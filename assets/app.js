@@ -13,6 +13,7 @@ import * as order from "./order.js";
 import { watchTheme } from "./palette.js";
 import { Select } from "./select.js";
 import { Source } from "./source.js";
+import { createStudio } from "./studio.js";
 import * as summary from "./summary.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
@@ -125,6 +126,7 @@ function build(root) {
     candidates.create(at.candidates, shared), transport.create(at.clock, shared), heat.create(at.scores, shared), order.create(at.order, shared)];
   const keys = listen({ root, trace, clock, select, layers: () => legend.layersOf(trace), panels: at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
+  views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);

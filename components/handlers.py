@@ -15,7 +15,7 @@ from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import LocalEngine, RunHandle
 from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest
-from components import wire
+from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
 from components.html import Markup
@@ -149,6 +149,14 @@ class Desk:
             return (gr.skip(),) * 3
         opening = self._offered[index]
         return opening.prompt, opening.task.model, str(opening.task.length)
+
+    def open_link(self, event: gr.EventData) -> list[Any]:
+        """Return the fields of a request that was not typed, and the opener's answer about it."""
+        asked = links.read(event._data.get("request"), self._engine.models())
+        run_id = event._data.get("run")
+        handle = self._engine.find(run_id) if isinstance(run_id, str) else None
+        kept = handle is not None and asked.runs and (handle.model_name, handle.request) == (asked.model, asked.request)
+        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept and handle.ended)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({

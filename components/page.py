@@ -12,7 +12,7 @@ from backend.decoders.catalogue import DECODERS
 from backend.engine import LocalEngine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
-from components.bridge import Bridge, Notices
+from components.bridge import Bridge, Notices, Opener
 from components.controls import Control, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
@@ -56,11 +56,13 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
                 groups, controls = _settings()
                 corner = model_corner(settings)
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
-        bridge, notices = Bridge(), Notices()
+        bridge, notices, opener = Bridge(), Notices(), Opener()
         inputs = Inputs(prompt, model, decoder, length, seed, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
+        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
+        opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         prompt.change(described, prompt, hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)

@@ -1,0 +1,80 @@
+// What stands around the player: links, lessons, kept runs. One object with the interface of a view.
+
+import { el, icon } from "./dom.js";
+import { readLink, writeLink } from "./link.js";
+import { createOpener } from "./open.js";
+
+export function createStudio({ root, trace, clock, select, load }) {
+  const note = noteBar(root);
+  const opener = createOpener({ trace, clock, select, load, note: note.say });
+  const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
+  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run" }, share);
+  const banners = root.querySelector(".banners");
+  const top = el("div", { class: "topline" });
+  banners.before(note.element, top);
+  top.append(banners, deeds);
+
+  /** The address of what is shown now. */
+  function address() {
+    const { start } = trace, { request } = start;
+    const ids = request.prompt === null || request.prompt === undefined ? start.canvas.slice(0, start.prompt_length).join(", ") : null;
+    const pinned = select.pin === null ? null : trace.position(select.pin, clock.t);
+    return location.href.split("#")[0] + writeLink({
+      request: { model: start.model.name, decoder: request.decoder, prompt: request.prompt, ids, length: request.length, seed: request.seed, settings: request.settings },
+      weights: start.model.weights_hash,
+      run: start.run === "example" ? null : start.run,
+      view: { t: clock.t, p: pinned, score: select.layer, unit: clock.unit },
+    });
+  }
+
+  async function copyLink() {
+    if (!trace.start) return;
+    const link = address(), what = `step ${clock.t}${select.pin === null ? "" : ", the pinned token"} and the colours`;
+    try {
+      await navigator.clipboard.writeText(link);
+      note.say(`Link copied. It opens this request at ${what}; the run itself is repeated where it is not kept any more.`);
+    } catch {
+      note.offer("The clipboard is closed to this page. Copy the link from here:", link);
+    }
+  }
+
+  /** Follow the address: a run's link or nothing. */
+  function follow() {
+    const link = readLink(location.hash);
+    if (link.kind === "refused") note.say(link.notices.join(" "), "bad");
+    else if (link.kind === "run") { note.say("Opening the link: its request is filled in and run."); opener.open(link, note.settle); }
+  }
+
+  addEventListener("hashchange", follow);
+  window.unmask.answered = opener.answered;
+  window.unmask.address = address;
+  follow();
+  return { draw: (t) => { share.disabled = !trace.start; opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+}
+
+/** A line that says what became of a link or a click; a polite live region. */
+function noteBar(root) {
+  const text = el("p", { role: "status" }), field = el("input", { readonly: true, "aria-label": "Link", hidden: true });
+  const close = el("button", { type: "button", class: "tool", "aria-label": "Close this message", onclick: hide }, icon("close"));
+  const element = el("div", { class: "note" }, text, field, close);
+  let bad = false;
+  element.hidden = true;
+
+  function put(words, kind) {
+    bad = kind === "bad";
+    element.hidden = false;
+    element.className = `note ${kind}`;
+    field.hidden = true;
+    text.textContent = words;
+  }
+
+  function hide() { element.hidden = true; text.textContent = ""; root.querySelector(".deeds button")?.focus(); }
+
+  return {
+    element,
+    say(words, kind = "") { put(bad && kind === "bad" && !element.hidden ? `${text.textContent} ${words}` : words, kind); },
+    /** What was only a sign of progress goes; a warning stays. */
+    settle() { if (!bad) { element.hidden = true; text.textContent = ""; } },
+    offer(words, link) { put(words, ""); field.hidden = false; field.value = link; field.focus(); field.select(); },
+  };
+}
