@@ -8,9 +8,9 @@ import { UNITS } from "./clock.js";
 export function createOpener({ trace, clock, select, load, note }) {
   let part = null, unsent = null, pending = null, number = 0;
 
-  /** Open `{request, run, weights, view, notices}`; `then` is called once the view stands. */
+  /** Open `{request, run, weights, view, notices}`; `then` is told whether the view stands, once that is known. */
   function open(wanted, then = null) {
-    drop();
+    if (pending) drop();
     pending = { ...wanted, then, n: ++number, before: trace.start?.run ?? null, state: "asked", replays: clock.autoReplay };
     clock.autoReplay = false;
     if (part) send(); else unsent = pending;
@@ -48,26 +48,28 @@ export function createOpener({ trace, clock, select, load, note }) {
     }
   }
 
-  function drop() {
-    if (pending) clock.autoReplay = pending.replays;
+  function drop(stands = false) {
+    const { then, replays } = pending ?? {};
+    if (pending) clock.autoReplay = replays;
     pending = null;
+    then?.(stands);
   }
 
   /** Once the run is there as far as the view needs it, show that view. */
   function draw() {
     if (pending?.state !== "begun" || !trace.start) return;
-    const { before, view = {}, run, weights, then } = pending;
+    const { before, view = {}, run, weights } = pending;
     const fresh = trace.start.run !== before && trace.start.run !== "example"; // the example may still be on its way
     if (!fresh && trace.start.run !== run) return;
     if (!trace.end && !(view.t !== null && view.t !== undefined && trace.steps >= view.t)) return;
-    drop();
     const { weights_hash: here, name } = trace.start.model;
     if (weights && weights !== here) note(`This link was made with other weights: ${name} had ${weights}, here it has ${here}. What you see may differ.`, "bad");
     show(view);
-    then?.();
+    drop(true);
   }
 
-  function show({ t = null, p = null, score = null, unit = null, play = false }) {
+  /** Show a view of the run that is there; `a` is a position counted from the start of the answer. */
+  function show({ t = null, a = null, p = a === null ? null : trace.start.prompt_length + a, score = null, unit = null, play = false }) {
     const step = t ?? trace.steps, missing = [];
     if (step > trace.steps) missing.push(`step ${step} (the run has ${trace.steps})`);
     clock.setUnit(UNITS.includes(unit) ? unit : "step");

@@ -1,8 +1,11 @@
 // What stands around the player: links, lessons, kept runs. One object with the interface of a view.
 
 import { el, icon } from "./dom.js";
+import { createLessons } from "./lessons.js";
 import { readLink, writeLink } from "./link.js";
 import { createOpener } from "./open.js";
+
+const BASE = new URL("../", import.meta.url);
 
 export function createStudio({ root, trace, clock, select, load }) {
   const note = noteBar(root);
@@ -13,6 +16,7 @@ export function createStudio({ root, trace, clock, select, load }) {
   const top = el("div", { class: "topline" });
   banners.before(note.element, top);
   top.append(banners, deeds);
+  const lessons = createLessons({ root, base: BASE, trace, opener, load, note: note.say });
 
   /** The address of what is shown now. */
   function address() {
@@ -38,11 +42,12 @@ export function createStudio({ root, trace, clock, select, load }) {
     }
   }
 
-  /** Follow the address: a run's link or nothing. */
+  /** Follow the address: a run's link, a lesson's, or nothing. */
   function follow() {
     const link = readLink(location.hash);
     if (link.kind === "refused") note.say(link.notices.join(" "), "bad");
-    else if (link.kind === "run") { note.say("Opening the link: its request is filled in and run."); opener.open(link, note.settle); }
+    else if (link.kind === "lesson") lessons.open(link.lesson, link.step);
+    else if (link.kind === "run") { if (lessons.shown) lessons.close(); note.say("Opening the link: its request is filled in and run."); opener.open(link, note.settle); }
   }
 
   addEventListener("hashchange", follow);
@@ -74,7 +79,7 @@ function noteBar(root) {
     element,
     say(words, kind = "") { put(bad && kind === "bad" && !element.hidden ? `${text.textContent} ${words}` : words, kind); },
     /** What was only a sign of progress goes; a warning stays. */
-    settle() { if (!bad) { element.hidden = true; text.textContent = ""; } },
+    settle(stands) { if (stands && !bad) { element.hidden = true; text.textContent = ""; } },
     offer(words, link) { put(words, ""); field.hidden = false; field.value = link; field.focus(); field.select(); },
   };
 }

@@ -113,6 +113,7 @@ def _header(settings: Settings) -> gr.HTML:
 def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
+        tag("button", "Lessons", type="button", id="lessons-open", title="Guided lessons, a few minutes each"),
         tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),
