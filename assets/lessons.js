@@ -114,7 +114,7 @@ export function createLessons({ root, base, trace, opener, load, note }) {
 
   function where({ t, a, play }) {
     const step = t ?? trace.steps, place = a === null ? "" : `, position ${trace.start.prompt_length + a} pinned`;
-    return play ? "Playing from the start." : `Shown: step ${step} of ${trace.steps}${place}.`;
+    return play ? "Playing from the start." : `Shown: step ${step}${place}.`;
   }
 
   function question(asked) {

@@ -59,7 +59,7 @@ LESSON = Lesson(
                 "arithmetic their sums miss by about 1 to 1.6 nats. Gradient times input, the cheapest, does in none.",
                 "So: look at delta first, compare two methods, and test a claim by hiding the token yourself.",
             ),
-            Shown(RUN, step=7, position=5, layer="order", facts={"step_of": 7}),
+            Shown(RUN, step=7, position=5, layer="order"),
         ),
     ),
 )
