@@ -7,7 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
-from tests.browser.conftest import Site, Visit, fill, run, seek
+from tests.browser.conftest import Site, Visit, cells, fill, painted, run, seek
 
 pytestmark = pytest.mark.browser
 
@@ -49,14 +49,15 @@ def test_a_shared_link_opens_the_same_request_step_and_selection_elsewhere(real:
     opened(again, 2)
     state = "(() => { const { trace, clock, select } = window.unmask; return [trace.start.request, clock.t, select.pin, select.layer, clock.unit, trace.start.run]; })()"
     assert again.evaluate(state) == wanted  # the run is still kept: shown, not repeated
+    again.locator("#settings > button").click()
     assert [field(again, name) for name in ("prompt", "length", "seed", "settings-llada-steps")] == ["sum: 417923+193112=", "10", "5", "5"]
     real.engine._kept.clear()
     third = visit(real)
     follow(third, link.partition("#")[2])
     opened(third, 2)
     assert third.evaluate(state)[:5] == wanted[:5] and third.evaluate(state)[5] != wanted[5]
-    texts = "[...document.querySelectorAll('.tokens .cell')].map(cell => cell.textContent)"
-    assert third.evaluate(texts) == page.evaluate(texts)
+    painted(third, 2)
+    assert cells(third) == cells(page)
 
 
 def test_a_link_that_the_page_is_opened_with_runs_at_once(real: Site, visit: Visit) -> None:
