@@ -13,7 +13,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 /** The width of a cell outside a puzzle: every cell holds its longest token, so nothing moves. */
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
-export function create(root, { trace, clock, select }) {
+export function create(root, { trace, clock, select, horizon }) {
   const promptBox = el("div", { class: "prompt-tokens" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": "Answer, one cell per token", "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
@@ -97,7 +97,7 @@ export function create(root, { trace, clock, select }) {
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
     guesses.checked = select.guesses;
     const tail = trace.tail(t), fixed = new Set(trace.start.fixed);
-    const span = Math.max(1, trace.horizon - 1);
+    const span = Math.max(1, horizon() - 1);
     cells.forEach((cell, rank) => {
       const state = trace.state(cell, t);
       const draft = state.masked ? trace.drafts[t]?.get(cell) : undefined;

@@ -30,10 +30,10 @@ export function listen({ root, trace, clock, select, layers, panels }) {
 
   const go = (panel) => { panel.scrollIntoView({ block: "nearest" }); panel.focus({ preventScroll: true }); };
   const acts = {
-    " ": () => clock.toggle(), ArrowLeft: (event) => clock.seek(clock.t - (event.shiftKey ? 10 : 1)),
-    ArrowRight: (event) => clock.seek(clock.t + (event.shiftKey ? 10 : 1)), Home: () => clock.seek(0), End: () => clock.seek(trace.steps),
+    " ": () => clock.toggle(), ArrowLeft: (event) => clock.move(event.shiftKey ? -10 : -1),
+    ArrowRight: (event) => clock.move(event.shiftKey ? 10 : 1), Home: () => clock.seekValue(0), End: () => clock.toEnd(),
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
-    s: () => go(panels.scores), o: () => go(panels.order), c: () => go(panels.candidates),
+    s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
     "/": () => document.querySelector("#field-prompt textarea, #field-prompt input")?.focus(), "?": () => dialog.showModal(),
   };
 

@@ -42,6 +42,7 @@ addEventListener("keydown", (event) => {
 }, true);
 
 function place(field, decoder) {
+  if (field.startsWith("b.")) return document.getElementById(`field-b-${field.slice(2).replace("settings.", "settings-")}`) ?? place(field.slice(2), decoder);
   const name = field.startsWith("settings.") ? `settings-${decoder}-${field.slice(9)}` : field;
   return document.getElementById(`field-${name.replace("prompt_ids", "prompt")}`);
 }
@@ -64,6 +65,7 @@ function sentence(text, id) {
 }
 
 function openSettings(root) {
+  root.closest("details")?.setAttribute("open", "");
   const closed = root.closest("#settings")?.querySelector(":scope > button.label-wrap:not(.open)");
   closed?.click();
 }

@@ -29,6 +29,7 @@ export class Trace {
     this.erased = [[]];
     this.drafts = [null];
     this.writtenCount = [0];
+    this.reached = [0]; // the most that was ever written up to a step: never falls
     this.stamps = [null];
     this.scores = new Map();
     this.candidateSteps = new Map();
@@ -95,6 +96,7 @@ export class Trace {
     this.drafts[at] = (event.drafts ?? []).length
       ? new Map(event.drafts.map(([position, id]) => [order[position], id])) : null;
     this.writtenCount[at] = this.writtenCount[at - 1] + this.written[at].length - this.erased[at].length;
+    this.reached[at] = Math.max(this.reached[at - 1], this.writtenCount[at]);
     this.passes[at] = event.passes;
     this.elapsed[at] = event.elapsed_s;
     this.notes[at] = event.notes ?? {};

@@ -31,7 +31,7 @@ export const HELP = {
     "Point at it to read the value; drag to move in time.",
   ],
   candidates: ["The tokens that the model found most probable for this place at this step, and how their probabilities moved until one was written. Each line is one token; the dot marks the moment of writing."],
-  units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “seconds”: the time that the run really took."],
+  units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “share”: how much of the answer is written. “seconds”: the time that the run really took."],
   layer: (measure) => [
     measure.help,
     `Unit: ${measure.unit}. Higher means ${measure.higher}. A masked place shows its value at this step, a written token the value it had when it was written.`,

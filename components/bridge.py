@@ -1,4 +1,4 @@
-"""Carriers: components that show nothing and hand values from Python to the browser's modules."""
+"""Carriers: components that show nothing and hand values from Python to the browser's modules, and requests back."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ class Bridge(_Carrier):
 
 
 class Notices(_Carrier):
-    """Carries what is wrong with a request to ``assets/fields.js``, which shows it at the fields."""
+    """Carries what is wrong with a request to ``assets/page.js``, which shows it at the fields."""
 
     inbox = "noticeParts"

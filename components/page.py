@@ -18,6 +18,7 @@ from components.examples import Chooser, Opening, described, opening_of, opening
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
+from components.second import Second
 from components.summary_view import decoder_line, model_line
 
 TITLE = "Unmask"
@@ -33,12 +34,13 @@ class Inputs:
     decoder: gr.Dropdown
     length: Number
     seed: Number
+    second: Second
     controls: tuple[Control, ...]
 
     def all(self) -> list[gr.components.Component]:
         """Return the inputs as one list."""
         settings = [control.widget for control in self.controls]
-        return [self.prompt, self.model, self.decoder, self.length, self.seed, *settings]
+        return [self.prompt, self.model, self.decoder, self.length, self.seed, self.second, *settings]
 
 
 def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
@@ -55,9 +57,10 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
             with gr.Row(elem_id="drawers"):
                 groups, controls = _settings()
                 corner = model_corner(settings)
+                second = Second()
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
         bridge, notices = Bridge(), Notices()
-        inputs = Inputs(prompt, model, decoder, length, seed, controls)
+        inputs = Inputs(prompt, model, decoder, length, seed, second, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)

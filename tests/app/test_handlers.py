@@ -28,7 +28,7 @@ def desk(engine: FakeEngine) -> tuple[Desk, list[object]]:
 
 def submitted(engine: FakeEngine, **changes: object) -> tuple[str, dict[str, object]]:
     """Return the run id and the notice that a submit ends with."""
-    asked = {"prompt": "sum: 1+2=", "model": "tiny-diffusion", "decoder": "llada", "length": 8.0, "seed": 3.0}
+    asked = {"prompt": "sum: 1+2=", "model": "tiny-diffusion", "decoder": "llada", "length": 8.0, "seed": 3.0, "second": ""}
     at, values = desk(engine)
     *_, last = at.submit(*(asked | changes).values(), *values)
     return last[0], json.loads(last[1]) if isinstance(last[1], str) else {}
@@ -61,7 +61,7 @@ def test_a_full_queue_is_a_sentence_without_a_field() -> None:
 
 def test_two_equal_refusals_are_two_notices() -> None:
     at, values = desk(FakeEngine(refusal=BusyError("Full.")))
-    runs = [[*at.submit("x", "m", "llada", 1, 0, *values)][-1][1] for _ in range(2)]
+    runs = [[*at.submit("x", "m", "llada", 1, 0, "", *values)][-1][1] for _ in range(2)]
     assert runs[0] != runs[1]
 
 
@@ -143,7 +143,7 @@ def test_unloading_says_what_became_of_it() -> None:
 
 def test_a_change_of_model_is_reviewed_without_taking_the_focus() -> None:
     at, values = desk(FakeEngine())
-    assert json.loads(at.review("x", "m", "llada", 1, 0, *values))["quiet"] is True
+    assert json.loads(at.review("x", "m", "llada", 1, 0, "", *values))["quiet"] is True
 
 
 @pytest.mark.parametrize(("typed", "text", "ids"), [
@@ -152,5 +152,5 @@ def test_a_change_of_model_is_reviewed_without_taking_the_focus() -> None:
 def test_a_prompt_of_token_ids_is_handed_over_as_ids(typed: str, text: str | None, ids: tuple[int, ...] | None) -> None:
     engine = FakeEngine()
     at, values = desk(engine)
-    list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, *values))
+    list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, "", *values))
     assert (engine.submitted[0][1].prompt, engine.submitted[0][1].prompt_ids) == (text, ids)
