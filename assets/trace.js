@@ -23,6 +23,7 @@ export class Trace {
     this.texts = new Map();
     this.steps = 0;
     this.passes = [0];
+    this.rows = [0];
     this.elapsed = [0];
     this.notes = [null];
     this.written = [[]];
@@ -98,6 +99,7 @@ export class Trace {
     this.writtenCount[at] = this.writtenCount[at - 1] + this.written[at].length - this.erased[at].length;
     this.reached[at] = Math.max(this.reached[at - 1], this.writtenCount[at]);
     this.passes[at] = event.passes;
+    this.rows[at] = event.rows;
     this.elapsed[at] = event.elapsed_s;
     this.notes[at] = event.notes ?? {};
     this.stamps[at] = { created: event.created ?? null, arrived };
