@@ -2,7 +2,9 @@
 
 import { createAnnouncer } from "./announce.js";
 import * as banner from "./banner.js";
+import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
+import * as difference from "./difference.js";
 import { el } from "./dom.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
@@ -22,8 +24,8 @@ const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const timing = [];
-let mount = null, at = null, views = [], say = null, lines = null;
-let frame = 0, before = 0, replay = 0, played = false;
+let mount = null, at = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let frame = 0, before = 0, replay = 0, played = false, compared = null;
 
 function listeners(number) {
   return {
@@ -46,6 +48,12 @@ function state(name) { if (mount) mount.dataset.state = name; }
 /** The steps of the longest lane: the scale of everything that two lanes share. */
 function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon)); }
 
+/** How each place of the answer compares at this moment; null while one lane is shown, or no signs are wanted. */
+function compareNow() {
+  const [a, b] = traces;
+  compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
+}
+
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
 function ended(number, end) {
   const others = shown().some((lane) => lane.trace.live);
@@ -64,6 +72,7 @@ function draw(now) {
   before = more ? now : 0;
   frame = more ? requestAnimationFrame(draw) : 0;
   const begun = performance.now();
+  compareNow();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
   report(performance.now() - begun);
@@ -107,14 +116,54 @@ function arrange(count) {
   at.stage.dataset.lanes = String(count);
   const [a, b] = lanes;
   if (count === 2) {
-    at.stage.replaceChildren(at.legend, a.root, b.root, a.at.candidates, b.at.candidates);
+    tabs("a");
+    at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order);
   } else {
+    delete mount.dataset.tab;
+    if (!unitChosen) clock.setUnit("step");
     a.root.insertBefore(at.legend, a.at.head.nextSibling);
     at.stage.replaceChildren(a.root, a.at.candidates);
     at.charts.replaceChildren(a.at.scores, a.at.order);
   }
   dirty();
+}
+
+/** Trade the lanes: what was B is A. */
+function swap() {
+  const [a, b] = lanes;
+  a.trace.exchange(b.trace);
+  a.source.exchange(b.source);
+  [a.reported, b.reported] = [a.trace.steps, b.trace.steps];
+  select.clear();
+  clock.toEnd();
+}
+
+/** Where there is room for one lane only, a tab says which; elsewhere all are seen. */
+function tabs(chosen) {
+  mount.dataset.tab = chosen;
+  at.tabs.replaceChildren(...[["a", "A"], ["b", "B"], ["diff", "A against B"]].map(([name, text]) => el("button", {
+    type: "button", role: "tab", "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1, "data-name": name, text,
+    onclick: () => { tabs(name); at.tabs.querySelector("[aria-selected=true]").focus(); },
+  })));
+}
+
+function turnTab(event) {
+  const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!move) return;
+  const names = [...at.tabs.children].map((tab) => tab.dataset.name);
+  tabs(names[(names.indexOf(mount.dataset.tab) + move + names.length) % names.length]);
+  at.tabs.querySelector("[aria-selected=true]").focus();
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
+function branch(lane, step, edit) {
+  if (lane.number === 1) swap();
+  clearTimeout(replay);
+  carrier({ run: trace.start.run, step, edits: [edit] });
 }
 
 async function load(id, number = 0) {
@@ -137,7 +186,8 @@ async function example() {
   }
 }
 
-function attach({ watch, props }) {
+function attach({ watch, props, branch }) {
+  if (branch) carrier = branch;
   const take = () => push(props.value);
   watch("value", take);
   take();
@@ -147,15 +197,19 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note") };
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"),
+    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
+    tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
   root.replaceChildren(at.banners, at.stage, at.clock, at.charts, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, clock, select, announce: say, horizon };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
-  views = [legend.create(at.legend, shared), transport.create(at.clock, shared), { draw: showInspector }];
+  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } }), { draw: showInspector }];
+  pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
+  views.push({ draw: () => { if (two()) pair.draw(); } });
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   clock.onChange(dirty);
   select.onChange(dirty);

@@ -82,13 +82,18 @@ export class Clock {
 
   toEnd() {
     this.following = false;
-    this._last();
+    this._align(this.length);
+    for (const lane of this.lanes) this._steps[lane] = this.traces[lane].steps;
     this._changed();
   }
 
+  /** The newest steps: of the runs that go on, while one does; a run that is over stands beside them. */
   _last() {
-    for (const lane of this.lanes) this._steps[lane] = this.traces[lane].steps;
-    this._value = this.length;
+    const running = this.lanes.filter((lane) => this.traces[lane].live);
+    const lead = running.length ? running : this.lanes;
+    const value = Math.max(...lead.map((lane) => this.at(this.traces[lane].steps, lane)));
+    this._align(value);
+    for (const lane of lead) this._steps[lane] = this.traces[lane].steps;
   }
 
   /** Go on or back by so many moments: steps of one lane, or of whichever lane comes next. */
@@ -178,7 +183,9 @@ export class Clock {
   /** Move on by `ms`; tells whether another frame is needed. */
   advance(ms) {
     if (this.following) {
-      if (!this.atEnd) { this._last(); this._changed(); }
+      const before = this._steps.join();
+      this._last();
+      if (this._steps.join() !== before) this._changed();
       if (!this.live) { this.following = false; this._changed(); }
       return false;
     }

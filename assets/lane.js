@@ -1,8 +1,8 @@
 // One lane: a run, where its events come from, and the views that draw it. Lane 0 is A, lane 1 is B.
 //
 // A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
-// `trace`, `clock`, `select`, `horizon()`, `want(from, to)` and the page's `announce`. To add a view: a part in `parts`,
-// a line in `viewsOf`.
+// `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
+// `horizon()`, `marks()` and `branch(step, edit)`. To add a view: a part in `parts`, a line in `viewsOf`.
 
 import * as candidates from "./candidates.js";
 import { LaneClock } from "./clock.js";
@@ -13,6 +13,7 @@ import * as order from "./order.js";
 import { LaneSelect } from "./select.js";
 import { Source } from "./source.js";
 import * as summary from "./summary.js";
+import * as whatif from "./whatif.js";
 
 export const LETTERS = ["A", "B"];
 
@@ -27,10 +28,11 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, shift }) {
+  build({ clock, select, announce, horizon, marks, branch, canBranch, shift }) {
     const shared = {
-      trace: this.trace, lane: this.number, announce, horizon,
+      trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
+      canBranch, branch: (step, edit) => branch(this, step, edit),
       want: (from, to) => { if (!clock.following) this.source.want(from, to); },
     };
     this.shared = shared;
@@ -60,7 +62,7 @@ export class Lane {
 function parts(letter) {
   const named = (name) => (letter === "A" ? name : `${name}, lane ${letter}`);
   const part = (name) => el("div", { class: name });
-  const panel = (name, label) => el("section", { class: `panel ${name}`, "aria-label": named(label), tabindex: "-1" });
+  const panel = (name, label) => el("section", { class: `panel ${name} of-lane-${letter.toLowerCase()}`, "aria-label": named(label), tabindex: "-1" });
   return {
     head: part("lane-head"), canvas: part("lane-canvas"), answer: panel("answer", "Answer as text"),
     candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"),
@@ -70,6 +72,6 @@ function parts(letter) {
 function viewsOf(at, shared) {
   return [
     summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    candidates.create(at.candidates, shared), heat.create(at.scores, shared), order.create(at.order, shared),
+    candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared), heat.create(at.scores, shared), order.create(at.order, shared),
   ];
 }

@@ -7,6 +7,7 @@ export class Select {
     this.lane = 0;     // the lane pointed at last; cells are those of the first lane
     this.layer = "order";
     this.guesses = true;
+    this.signs = true; // of a comparison
     this._listeners = new Set();
   }
 
@@ -33,6 +34,7 @@ export class Select {
 
   setLayer(name) { this.layer = name; this._changed(); }
   setGuesses(on) { this.guesses = on; this._changed(); }
+  setSigns(on) { this.signs = on; this._changed(); }
   clear() { this.hover = null; this.pin = null; this._changed(); }
 }
 

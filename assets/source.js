@@ -26,6 +26,13 @@ export class Source {
     this._watch();
   }
 
+  /** Trade places with another lane's source, as their traces do. */
+  exchange(other) {
+    [this.run, other.run] = [other.run, this.run];
+    [this.next, other.next] = [other.next, this.next];
+    [this._chunks, other._chunks] = [other._chunks, this._chunks];
+  }
+
   _ours(run) { return this.trace.start?.run === run; }
 
   _take(events, arrived) {

@@ -51,6 +51,13 @@ export class Trace {
 
   get live() { return this.start !== null && this.end === null; }
 
+  /** Trade places with another lane's run; the views of both begin anew. */
+  exchange(other) {
+    const epoch = Math.max(this.epoch, other.epoch) + 1, mine = { ...this };
+    Object.assign(this, other, { epoch });
+    Object.assign(other, mine, { epoch });
+  }
+
   /** Steps that are known to exist and have not arrived. */
   get lost() {
     if (!this.pending.size) return 0;

@@ -6,7 +6,7 @@ import { HELP, REASONS } from "./words.js";
 
 const FINE = 1000;
 
-export function create(root, { clock }) {
+export function create(root, { clock, chooseUnit }) {
   const button = (name, label, action, keys) => el("button", { type: "button", class: "tool", "aria-label": label, title: `${label} (${keys})`, onclick: action }, icon(name));
   const first = button("first", "First step", () => clock.seekValue(0), "Home");
   const back = button("back", "One step back", () => clock.move(-1), "←");
@@ -19,7 +19,7 @@ export function create(root, { clock }) {
   const reading = el("output", { class: "at" });
   const speed = el("select", { "aria-label": "Speed", title: "Speed ([ and ])", onchange: (event) => clock.setSpeed(Number(event.target.value)) },
     ...SPEEDS.map((value) => el("option", { value, text: { 0.25: "¼×", 0.5: "½×" }[value] ?? `${value}×` })));
-  const unit = el("select", { "aria-label": "Unit of the time line", onchange: (event) => clock.setUnit(event.target.value) },
+  const unit = el("select", { "aria-label": "Unit of the time line", onchange: (event) => chooseUnit(event.target.value) },
     ...UNITS.map((value) => el("option", { value, text: value })));
   const live = el("button", { type: "button", class: "live", onclick: () => clock.follow() }, el("i", { "aria-hidden": "true" }), el("span", { text: "live" }));
   root.append(el("div", { class: "transport", role: "group", "aria-label": "Time" },

@@ -7,7 +7,7 @@ import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
@@ -15,7 +15,9 @@ import gradio as gr
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import LocalEngine, RunHandle
 from backend.errors import AppError, Problem, RequestError
-from backend.events import Event, RunRequest
+from backend.events import Edit, Event, RunRequest
+from backend.forks import branched
+from backend.template import parsed
 from components import wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
@@ -31,6 +33,12 @@ EVERY_LOADING_S = 0.3
 
 EVERY_S = 0.05
 """Time between two messages to the browser: below it nobody sees a difference."""
+
+KEPT = "-"
+"""Stands for the run of a lane that stays as it is."""
+
+EDITS_MAX = 64
+"""Changes of one branch."""
 
 QUIET_S = 0.5
 """Time without news after which an empty message says that the line is alive."""
@@ -49,15 +57,18 @@ class Desk:
         self._numbers = itertools.count()
 
     def submit(
-        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, second: str, *values: Any
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop."""
         yield from self._started(decoder, lambda: [
-            (model, self._request(prompt, decoder, length, seed, values)),
-            *self._second(second, prompt, length, seed),
+            (model, self._request(prompt, model, decoder, length, seed, template, values)),
+            *self._second(second, prompt, length, seed, template),
         ])
 
-    def _started(self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]]) -> Iterator[tuple[Any, ...]]:
+    def _started(
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
@@ -68,7 +79,27 @@ class Desk:
             yield "", self._notice(decoder, message=str(error)), *idle()
         else:
             running = gr.update(value="Running …", interactive=False)
-            yield " ".join(handle.id for handle in handles), gr.skip(), running, gr.update(interactive=True)
+            yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
+
+    def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
+        yield from self._started("", lambda: [self._branched(event._data)], KEPT)
+
+    def _branched(self, asked: Any) -> tuple[str, RunRequest]:
+        """Return the model and request of a branch, from what the browser asks.
+
+        Raises ``RequestError`` when that makes no sense, or the parent is not kept any more.
+        """
+        try:
+            run_id, step = str(asked["run"]), asked["step"]
+            edits = tuple(Edit(*edit) for edit in asked["edits"][:EDITS_MAX])
+            decoder, settings = asked.get("decoder"), asked.get("settings")
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RequestError([Problem("forks", "What was asked for is no branch; reload the page.")]) from error
+        handle = self._engine.find(run_id)
+        if handle is None:
+            raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
+        return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
 
     def _submit_all(self, asked: Sequence[tuple[str, RunRequest]]) -> list[RunHandle]:
         """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
@@ -150,9 +181,12 @@ class Desk:
         """Return the choices of the model menu: visitors may have opened some."""
         return gr.update(choices=self._menu())
 
-    def review(self, prompt: str, model: str, decoder: str, length: Any, seed: Any, second: str, *values: Any) -> str:
+    def review(self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any) -> str:
         """Return what of the request does not fit the chosen model; nothing of it is changed."""
-        request = self._request(prompt, decoder, length, seed, values)
+        try:
+            request = self._request(prompt, model, decoder, length, seed, template, values)
+        except AppError as error:
+            return self._notice(decoder, problems=getattr(error, "problems", ()), quiet=True)
         return self._notice(decoder, problems=self._engine.problems(model, request), quiet=True)
 
     def _menu(self) -> list[tuple[str, str]]:
@@ -161,22 +195,27 @@ class Desk:
     def _ready(self, model: str) -> Markup:
         return model_line(model, "ready", self._engine.card(model))
 
-    def _request(self, prompt: str, decoder: str, length: Any, seed: Any, values: Sequence[Any]) -> RunRequest:
+    def _request(
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, values: Sequence[Any]
+    ) -> RunRequest:
+        return self._asked(prompt, model, decoder, length, seed, template, settings_of(self._controls, decoder, values))
+
+    def _asked(
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, settings: Mapping[str, Any]
+    ) -> RunRequest:
+        """Return a request of these inputs; a template of the answer says its length and what is fixed in it."""
         text, ids = prompt_of(prompt)
+        places, fixed = parsed(self._engine.load(model), template) if (template or "").strip() else (whole(length), {})
         return RunRequest(
-            decoder=decoder, prompt=text, prompt_ids=ids, length=whole(length),
-            settings=settings_of(self._controls, decoder, values), seed=whole(seed),
+            decoder=decoder, prompt=text, prompt_ids=ids, length=places, settings=settings, seed=whole(seed), fixed=fixed,
         )
 
-    def _second(self, second: str, prompt: str, length: Any, seed: Any) -> list[tuple[str, RunRequest]]:
-        """Return the model and request of lane B: the prompt, length and seed are those of lane A."""
+    def _second(self, second: str, prompt: str, length: Any, seed: Any, template: str) -> list[tuple[str, RunRequest]]:
+        """Return the model and request of lane B: the prompt, length, seed and template are those of lane A."""
         chosen = chosen_of(second)
         if chosen is None:
             return []
-        text, ids = prompt_of(prompt)
-        request = RunRequest(
-            decoder=chosen.decoder, prompt=text, prompt_ids=ids, length=whole(length), settings=chosen.settings, seed=whole(seed),
-        )
+        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.settings)
         return [(chosen.model, request)]
 
     def choose_decoder(self, name: str) -> tuple[Any, ...]:

@@ -105,6 +105,7 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
             "settings": dict(request.settings),
             "seed": request.seed,
             "top_k": request.top_k,
+            "forks": [asdict(fork) for fork in request.forks],
         },
         "texts": _texts(event.texts),
         "measures": measures(model.vocab_size),
