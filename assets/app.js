@@ -119,13 +119,13 @@ function arrange(count) {
     tabs("a");
     at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
     if (!unitChosen) clock.setUnit("passes");
-    at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order);
+    at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
     delete mount.dataset.tab;
     if (!unitChosen) clock.setUnit("step");
     a.root.insertBefore(at.legend, a.at.head.nextSibling);
     at.stage.replaceChildren(a.root, a.at.candidates);
-    at.charts.replaceChildren(a.at.scores, a.at.order);
+    at.charts.replaceChildren(a.at.scores, a.at.order, a.at.tree);
   }
   dirty();
 }
@@ -169,6 +169,7 @@ function branch(lane, step, edit) {
 async function load(id, number = 0) {
   const lane = lanes[number];
   if (!(await lane.source.load(id))) return false;
+  arrange(number + 1);
   clearTimeout(replay);
   if (lane.trace.end) lines.ended(lane.trace.end, 0, false, "");
   clock.toEnd();

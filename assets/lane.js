@@ -13,6 +13,7 @@ import * as order from "./order.js";
 import { LaneSelect } from "./select.js";
 import { Source } from "./source.js";
 import * as summary from "./summary.js";
+import * as tree from "./tree.js";
 import * as whatif from "./whatif.js";
 
 export const LETTERS = ["A", "B"];
@@ -65,7 +66,7 @@ function parts(letter) {
   const panel = (name, label) => el("section", { class: `panel ${name} of-lane-${letter.toLowerCase()}`, "aria-label": named(label), tabindex: "-1" });
   return {
     head: part("lane-head"), canvas: part("lane-canvas"), answer: panel("answer", "Answer as text"),
-    candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"),
+    candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), tree: panel("search", "Search tree"),
   };
 }
 
@@ -73,5 +74,6 @@ function viewsOf(at, shared) {
   return [
     summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
     candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared), heat.create(at.scores, shared), order.create(at.order, shared),
+    tree.create(at.tree, shared),
   ];
 }

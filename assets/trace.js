@@ -35,6 +35,7 @@ export class Trace {
     this.scores = new Map();
     this.candidateSteps = new Map();
     this.pending = new Map();
+    this.branches = new Map(); // of a search: node -> branch event
     this.cells = [];
     this.orders = [{ step: 0, cells: [] }];
     if (!start) return;
@@ -78,6 +79,8 @@ export class Trace {
         if (!this.start || this.start.run !== event.run) this.reset(event);
       } else if (event.kind === "step" && event.index > this.steps) {
         this.pending.set(event.index, { event, arrived });
+      } else if (event.kind === "branch") {
+        this.branches.set(event.node, event);
       } else if (event.kind === "end") {
         this.end = event;
       }
