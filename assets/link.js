@@ -8,7 +8,7 @@
 export const VERSION = 1;
 export const LONGEST = 16000; // characters of a link
 const SETTING = "set.", NAME = /^[\w.-]{1,64}$/, RUN = /^[0-9a-f]{32}$/, HASH = /^[0-9a-f]{1,64}$/, COUNT = /^\d{1,6}$/;
-const PLAIN = ["model", "decoder", "prompt", "ids", "length", "seed"];
+const PLAIN = ["model", "decoder", "prompt", "ids", "length", "seed", "template"];
 
 /** Return the fragment for a request (`settings` by name), the weights and run it belongs to, and a view of it. */
 export function writeLink({ request, weights, run, view = {} }) {

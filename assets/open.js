@@ -18,7 +18,9 @@ export function createOpener({ trace, clock, select, load, note }) {
 
   function send() {
     unsent = null;
-    part.trigger("open", { n: pending.n, request: pending.request, run: pending.run ?? null });
+    const second = document.getElementById("field-b-on");
+    if (second?.checked) second.click(); // one request is opened, so one lane
+    part.open({ n: pending.n, request: pending.request, run: pending.run ?? null });
   }
 
   /** Take the listener's answer: the fields are filled by now. */

@@ -18,25 +18,31 @@ export function createStudio({ root, trace, clock, select, load }) {
   top.append(banners, deeds);
   const lessons = createLessons({ root, base: BASE, trace, opener, load, note: note.say });
 
-  /** The address of what is shown now. */
+  /** The address of what is shown now: of a branch only its run, which no request can repeat from the start. */
   function address() {
     const { start } = trace, { request } = start;
-    const ids = request.prompt === null || request.prompt === undefined ? start.canvas.slice(0, start.prompt_length).join(", ") : null;
-    const pinned = select.pin === null ? null : trace.position(select.pin, clock.t);
+    const typed = request.prompt !== null && request.prompt !== undefined;
+    const repeated = {
+      model: start.model.name, decoder: request.decoder, prompt: typed ? request.prompt : null,
+      ids: typed ? null : start.canvas.slice(0, start.prompt_length).join(", "),
+      length: request.length, seed: request.seed, template: start.fixed.length ? templateOf(trace) : null, settings: request.settings,
+    };
     return location.href.split("#")[0] + writeLink({
-      request: { model: start.model.name, decoder: request.decoder, prompt: request.prompt, ids, length: request.length, seed: request.seed, settings: request.settings },
+      request: isBranch() ? {} : repeated,
       weights: start.model.weights_hash,
       run: start.run === "example" ? null : start.run,
-      view: { t: clock.t, p: pinned, score: select.layer, unit: clock.unit },
+      view: { t: clock.t, p: select.pin === null ? null : trace.position(select.pin, clock.t), score: select.layer, unit: clock.unit },
     });
   }
+
+  function isBranch() { return (trace.start.request.forks ?? []).length > 0; }
 
   async function copyLink() {
     if (!trace.start) return;
     const link = address(), what = `step ${clock.t}${select.pin === null ? "" : ", the pinned token"} and the colours`;
     try {
       await navigator.clipboard.writeText(link);
-      note.say(`Link copied. It opens this request at ${what}; the run itself is repeated where it is not kept any more.`);
+      note.say(`Link copied. It opens this ${isBranch() ? "branch" : "request"} at ${what}; ${isBranch() ? "it works as long as this server keeps the run." : "the run itself is repeated where it is not kept any more."}`);
     } catch {
       note.offer("The clipboard is closed to this page. Copy the link from here:", link);
     }
@@ -55,6 +61,18 @@ export function createStudio({ root, trace, clock, select, load }) {
   window.unmask.address = address;
   follow();
   return { draw: (t) => { share.disabled = !trace.start; opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+}
+
+/** The answer with blanks of a run in which tokens were fixed: what is typed as such a template. */
+function templateOf(trace) {
+  const fixed = new Set(trace.start.fixed), pieces = [];
+  for (const cell of trace.response(0)) {
+    const last = pieces.at(-1);
+    if (fixed.has(cell)) pieces.push(trace.text(trace.id(cell, 0)).replace(/[\\▢_]/g, "\\$&"));
+    else if (typeof last === "number") pieces[pieces.length - 1] += 1;
+    else pieces.push(1);
+  }
+  return pieces.map((piece) => (typeof piece === "string" ? piece : piece === 1 ? "▢" : `▢{${piece}}`)).join("");
 }
 
 /** A line that says what became of a link or a click; a polite live region. */

@@ -9,21 +9,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import gradio as gr
 
 from backend.decoders.base import Decoder, checked
 from backend.decoders.catalogue import DECODERS, find_decoder
+from backend.engine import LocalEngine, RunHandle
 from backend.events import RunRequest
 from backend.models.catalogue import ModelCard
 from backend.tasks.catalogue import find_task
 from components.controls import Control, Number, whole
 from components.examples import prompt_of
 
-PROMPT_MAX = 16_000
-"""Characters of a prompt in a link."""
+TEXT_MAX = 16_000
+"""Characters of a prompt or a template in a link."""
 
 _EMPTY = ("", "null")
 _BOOLS = {"true": True, "false": False}
@@ -41,6 +42,8 @@ class Asked:
     seed: int
     settings: Mapping[str, Any]
     """Those that differ from the decoder's defaults."""
+    template: str = ""
+    """The answer with blanks, where tokens of it are fixed."""
     notices: tuple[str, ...] = ()
 
     @property
@@ -50,7 +53,7 @@ class Asked:
 
     @property
     def request(self) -> RunRequest:
-        """The request that the page will hand in."""
+        """The request that the page will hand in, what is fixed by a template aside."""
         text, ids = prompt_of(self.prompt)
         return RunRequest(self.decoder.name, prompt=text, prompt_ids=ids, length=self.length,
                           settings=self.settings, seed=self.seed)
@@ -67,18 +70,41 @@ def read(sent: Any, cards: Sequence[ModelCard]) -> Asked:
     settings = sent.get("settings") if isinstance(sent, Mapping) else None
     chosen = _settings(decoder, settings if isinstance(settings, Mapping) else {}, length, said) if decoder else {}
     return Asked(_model(given.get("model"), cards, said), decoder, prompt, length,
-                 _count(given.get("seed"), 0, "seed", said), chosen, tuple(said))
+                 _count(given.get("seed"), 0, "seed", said), chosen, _text_of(given, "template", said), tuple(said))
+
+
+def opened(sent: Mapping[str, Any], engine: LocalEngine) -> tuple[Asked, bool]:
+    """Return what a link asks for, and whether the run that it names is still there and is that request's.
+
+    A link that names a run and no request (a branch cannot be written as one) asks for the run's own.
+    """
+    asked = read(sent.get("request"), engine.models())
+    handle = engine.find(sent["run"]) if isinstance(sent.get("run"), str) else None
+    request = sent.get("request")
+    if not (isinstance(request, Mapping) and "decoder" in request):
+        if handle is None:
+            return replace(asked, decoder=None, notices=(*asked.notices, "The run of this link is not kept here any more, and the link holds no request to repeat it.")), False
+        return of_run(handle), handle.ended
+    same = handle is not None and asked.runs and handle.model_name == asked.model and replace(handle.request, fixed={}) == asked.request
+    return asked, same and handle.ended
+
+
+def of_run(handle: RunHandle) -> Asked:
+    """Return the request of a kept run, as far as fields can show it."""
+    request = handle.request
+    prompt = f"ids: {', '.join(map(str, request.prompt_ids))}" if request.prompt is None else request.prompt
+    return Asked(handle.model_name, find_decoder(request.decoder), prompt, request.length, request.seed, request.settings)
 
 
 def shown(asked: Asked, controls: Sequence[Control]) -> list[Any]:
-    """Return the values of prompt, model, decoder, length, seed and every setting; those not asked for stay."""
+    """Return the values of prompt, model, decoder, length, seed, template, lane B and every setting; those not asked for stay."""
     settings = [
         gr.skip() if asked.decoder is None or control.decoder != asked.decoder.name
         else _field(control, asked.settings.get(control.name, control.default))
         for control in controls
     ]
     return [asked.prompt, asked.model or gr.skip(), asked.decoder.name if asked.decoder else gr.skip(),
-            str(asked.length), str(asked.seed), *settings]
+            str(asked.length), str(asked.seed), asked.template, "", *settings]
 
 
 def answer(number: Any, asked: Asked, kept: bool) -> str:
@@ -88,10 +114,14 @@ def answer(number: Any, asked: Asked, kept: bool) -> str:
 
 
 def _prompt(given: Mapping[str, str], said: list[str]) -> str:
-    prompt = f"ids: {given['ids']}" if "ids" in given else given.get("prompt", "")
-    if len(prompt) <= PROMPT_MAX:
-        return prompt
-    said.append(f"The prompt of this link has {len(prompt)} characters; the limit is {PROMPT_MAX}. It is left out.")
+    return f"ids: {_text_of(given, 'ids', said)}" if "ids" in given else _text_of(given, "prompt", said)
+
+
+def _text_of(given: Mapping[str, str], name: str, said: list[str]) -> str:
+    text = given.get(name, "")
+    if len(text) <= TEXT_MAX:
+        return text
+    said.append(f"The {name} of this link has {len(text)} characters; the limit is {TEXT_MAX}. It is left out.")
     return ""
 
 

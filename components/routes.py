@@ -21,6 +21,7 @@ from components import wire
 from components.canvas_view import table
 from components.help_view import help_page
 from components.html import document, tag
+from components.second import described
 from components.summary_view import run_line
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -59,6 +60,10 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
         last = min(step, len(steps_of(events)))
         page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
         return HTMLResponse(page)
+
+    @routes.get("/choices")
+    def choices() -> Response:
+        return _json(described(engine.models()))
 
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:

@@ -40,10 +40,10 @@ def test_a_links_request_is_shown_in_the_fields_and_runs() -> None:
     shown, answer, controls = opened(GOOD)
     assert shown[:5] == ["sum: 1+2=", "tiny-diffusion", "fast_dllm", "8", "3"]
     assert answer == {"n": 7, "runs": True, "kept": False, "notices": []}
-    of_decoder = {control.name: value for control, value in zip(controls, shown[5:], strict=True) if control.decoder == "fast_dllm"}
+    of_decoder = {control.name: value for control, value in zip(controls, shown[7:], strict=True) if control.decoder == "fast_dllm"}
     assert of_decoder == {"threshold": "0.8", "factor": "", "block_length": "4", "temperature": 0.0, "cache": "dual",
                           "audit": False, "steps": ""}
-    assert all(value == gr.skip() for control, value in zip(controls, shown[5:], strict=True) if control.decoder != "fast_dllm")
+    assert all(value == gr.skip() for control, value in zip(controls, shown[7:], strict=True) if control.decoder != "fast_dllm")
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: decoder.name)
@@ -51,10 +51,10 @@ def test_what_the_fields_show_is_read_back_as_the_same_settings(decoder: object)
     """The way out and back: default settings, shown and handed in again, differ in nothing."""
     at, controls = desk(FakeEngine())
     asked = links.read({"decoder": decoder.name, "prompt": "x"}, MODELS)
-    _, _, _, length, seed, *values = links.shown(asked, controls)
+    _, _, _, length, seed, template, second, *values = links.shown(asked, controls)
     typed = [control.widget.preprocess(control.widget.value if value == gr.skip() else value)
              for control, value in zip(controls, values, strict=True)]
-    assert at._request("x", decoder.name, float(length), float(seed), typed) == asked.request
+    assert at._request("x", "tiny-diffusion", decoder.name, float(length), float(seed), template, typed) == asked.request
 
 
 def test_settings_of_every_kind_are_read() -> None:
@@ -85,7 +85,7 @@ def test_what_cannot_be_used_falls_back_with_a_notice(change: dict, words: str, 
 @pytest.mark.parametrize("sent", [None, 3, "x", [], {"settings": 3}, {"length": 5}, {"prompt": ["x"]}, {"settings": {"steps": {"a": 1}}}])
 def test_a_request_of_any_shape_is_no_failure(sent: object) -> None:
     shown, answer, controls = opened(sent)
-    assert len(shown) == 5 + len(controls) and answer["n"] == 7
+    assert len(shown) == 7 + len(controls) and answer["n"] == 7
 
 
 def test_token_ids_are_shown_as_they_are_typed() -> None:
@@ -103,3 +103,12 @@ def test_a_kept_run_is_shown_only_for_its_own_request_and_model() -> None:
     assert opened(GOOD, "nobody's", engine)[1]["kept"] is False
     handle.ended = False
     assert opened(GOOD, RUN_ID, engine)[1]["kept"] is False
+
+
+def test_a_link_to_a_run_alone_shows_it_while_it_is_kept() -> None:
+    handle = FakeHandle(recorded())
+    handle.model_name, handle.request = "tiny-diffusion", links.read(GOOD, MODELS).request
+    shown, answer, _ = opened({}, RUN_ID, FakeEngine(handle))
+    assert (answer["kept"], answer["runs"], shown[2]) == (True, True, "fast_dllm")
+    _, answer, _ = opened({}, "nobody's", FakeEngine(handle))
+    assert answer["runs"] is False and "not kept here any more" in answer["notices"][0]
