@@ -81,10 +81,11 @@ def opened(sent: Mapping[str, Any], engine: LocalEngine) -> tuple[Asked, bool]:
     asked = read(sent.get("request"), engine.models())
     handle = engine.find(sent["run"]) if isinstance(sent.get("run"), str) else None
     request = sent.get("request")
-    if not (isinstance(request, Mapping) and "decoder" in request):
-        if handle is None:
-            return replace(asked, decoder=None, notices=(*asked.notices, "The run of this link is not kept here any more, and the link holds no request to repeat it.")), False
-        return of_run(handle), handle.ended
+    if not (isinstance(request, Mapping) and {"decoder", "prompt", "ids"} & set(request)):
+        if handle is None or not handle.ended:
+            gone = "The run of this link is not kept here any more, and the link holds no request to repeat it."
+            return replace(asked, decoder=None, notices=(*asked.notices, gone)), False
+        return of_run(handle), True
     same = handle is not None and asked.runs and handle.model_name == asked.model and replace(handle.request, fixed={}) == asked.request
     return asked, same and handle.ended
 
