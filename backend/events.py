@@ -50,6 +50,8 @@ class ModelInfo:
     mask_id: int | None
     eos_id: int | None
     versions: Mapping[str, str] = field(default_factory=dict)
+    stop_ids: tuple[int, ...] = ()
+    """Every token that ends an answer, in rising order; empty in older files, where ``eos_id`` alone does."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +143,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class End:
-    """Why the run ended and what it amounts to; ``text`` is cut at the first end-of-sequence.
+    """Why the run ended and what it amounts to; ``text`` is cut at the first token that ends an answer.
 
     ``reason`` is ``done``, ``cancelled``, ``budget`` or ``error``; ``message`` says more.
     """

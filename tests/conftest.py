@@ -43,6 +43,7 @@ class FakeModel:
 
     name, family, kind = "fake", "fake", "masked_diffusion"
     mask_id, eos_id, pad_id = 256, 257, None
+    stop_ids = frozenset({257})
     vocab_size, max_length, n_layers, n_heads = 258, 320, 2, 1
     device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
     example_prompt = "2+2="
