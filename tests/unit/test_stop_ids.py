@@ -42,7 +42,7 @@ def turning(model: FakeModel) -> FakeModel:
 def test_a_causal_decoder_stops_at_the_end_of_a_turn(decoder):
     events = tuple(run(turning(FakeCausal()), RunRequest(decoder, prompt="2+2=", length=32, top_k=2)))
     written = [(at, token) for step in steps_of(events) for at, token, _ in step.writes]
-    assert events[-1].reason == "done" and written[-1] == (AT, TURN) and len(written) == AT - 3
+    assert events[-1].reason == "done" and written[-1] == (AT, TURN) and max(at for at, _ in written) == AT
 
 
 @pytest.mark.parametrize("decoder", ["block_diffusion", "wedlm"])
