@@ -14,7 +14,7 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from backend.canvas import steps_of
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.events import Event
 from backend.store import load_run
 from components import wire
@@ -34,7 +34,7 @@ Events = tuple[Event, ...]
 Index = Annotated[int, Query(ge=0)]
 
 
-def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
+def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = _finder(engine)
@@ -86,7 +86,7 @@ def candidates_object(events: Sequence[Event], first: int, last: int) -> dict[st
     return {"steps": wanted, "texts": texts}
 
 
-def _finder(engine: LocalEngine) -> Callable[[str], Events]:
+def _finder(engine: Engine) -> Callable[[str], Events]:
     def find(run_id: str) -> Events:
         if run_id == EXAMPLE:
             return _example()

@@ -12,7 +12,7 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
 from components.html import Markup, join, module, tag
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 _SCRIPTS = ("assets/page.js", "assets/app.js")
 
 
-def application(settings: Settings, engine: LocalEngine) -> FastAPI:
+def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
     app.include_router(router(engine, settings.root_path))
@@ -57,7 +57,7 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, engine: LocalEngine, listener: socket.socket) -> None:
+def serve(settings: Settings, engine: Engine, listener: socket.socket) -> None:
     """Answer on ``listener`` until the program is told to end."""
     config = uvicorn.Config(
         application(settings, engine), log_level="warning", root_path=settings.root_path,
@@ -66,7 +66,7 @@ def serve(settings: Settings, engine: LocalEngine, listener: socket.socket) -> N
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _loading(settings: Settings, engine: LocalEngine):
+def _loading(settings: Settings, engine: Engine):
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=_load, args=(settings, engine), name="unmask-first-load", daemon=True).start()
@@ -76,7 +76,7 @@ def _loading(settings: Settings, engine: LocalEngine):
     return lifespan
 
 
-def _load(settings: Settings, engine: LocalEngine) -> None:
+def _load(settings: Settings, engine: Engine) -> None:
     try:
         engine.load(settings.model)
     except AppError as error:
