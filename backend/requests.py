@@ -95,6 +95,12 @@ def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> t
                 problems.append(Problem("prompt_ids", f"{token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
         return request.prompt_ids
     try:
+        (request.prompt or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        problems.append(Problem("prompt", f"Character {error.start} is half of one ({request.prompt[error.start]!r}), which is no text; "
+                                          "leave it out, or give the prompt as UTF-8."))
+        return ()
+    try:
         return model.encode(request.prompt or "")
     except ModelError as error:
         problems.append(Problem("prompt", str(error)))

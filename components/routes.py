@@ -38,6 +38,7 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = _finder(engine)
+    begun = _beginning(find)
     look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
@@ -53,9 +54,10 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
 
     @routes.get("/runs/{run_id}/table", response_class=HTMLResponse)
     def canvas(run_id: str, step: Index = 2**31) -> HTMLResponse:
-        events = find(run_id)
-        if not events:
-            raise HTTPException(404, "This run has not begun yet.")
+        try:
+            events = begun(run_id)
+        except HTTPException as error:
+            return HTMLResponse(document("No such run", tag("h1", "Canvas"), tag("p", error.detail), **look), error.status_code)
         last = min(step, len(steps_of(events)))
         page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
         return HTMLResponse(page)
@@ -96,6 +98,16 @@ def _finder(engine: Engine) -> Callable[[str], Events]:
         return handle.events_so_far
 
     return find
+
+
+def _beginning(find: Callable[[str], Events]) -> Callable[[str], Events]:
+    def begun(run_id: str) -> Events:
+        events = find(run_id)
+        if not events:
+            raise HTTPException(404, "This run has not begun yet. Come back in a moment.")
+        return events
+
+    return begun
 
 
 @cache
