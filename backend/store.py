@@ -29,8 +29,12 @@ def save_run(events: Iterable[Event], path: str | Path) -> Path:
 
     Raises ``RunFileError`` when the place cannot be written.
     """
+    return write_whole(dump_run(events), path)
+
+
+def write_whole(data: bytes, path: str | Path) -> Path:
+    """Write a file all or not at all and return its path; errors as in ``save_run``."""
     path = Path(path)
-    data = dump_run(events)
     temporary = path.with_name(f".{secrets.token_hex(8)}.partial")
     try:
         try:

@@ -12,7 +12,7 @@ from tests.conftest import GOLDEN
 
 
 @pytest.fixture
-def spoilable(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A copy of a small LLaDA checkpoint, of its own."""
     return Path(shutil.copytree(GOLDEN / "llada_mha", tmp_path / "model"))
 

@@ -21,12 +21,6 @@ from tests.unit.conftest import rewrite
 SOURCE = GOLDEN / "llada_mha"
 
 
-@pytest.fixture
-def folder(spoilable):
-    """A good folder of its own, to be spoilt."""
-    return spoilable
-
-
 class Reply:
     """The response that the hub client's errors carry."""
 

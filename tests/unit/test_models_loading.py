@@ -29,12 +29,6 @@ from tests.unit.conftest import rewrite
 SOURCE = GOLDEN / "llada_mha"
 
 
-@pytest.fixture
-def folder(spoilable):
-    """A good folder of its own, to be spoilt."""
-    return spoilable
-
-
 def change_tensor(folder: Path, name: str, change) -> None:
     """Replace one tensor by ``change`` of it; None takes it away."""
     tensors = load_file(folder / "model.safetensors")
