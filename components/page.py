@@ -13,7 +13,7 @@ from backend.engine import Engine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from components.bridge import Bridge, Notices
-from components.controls import Control, Number, draw
+from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
@@ -29,8 +29,8 @@ class Inputs:
     """The inputs of a request, in the order in which the listener takes them."""
 
     prompt: gr.Textbox
-    model: gr.Dropdown
-    decoder: gr.Dropdown
+    model: Menu
+    decoder: Menu
     length: Number
     seed: Number
     controls: tuple[Control, ...]
@@ -131,14 +131,14 @@ def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textb
 
 def _bar(
     start_model: str, cards: Sequence[ModelCard], first: Opening | None
-) -> tuple[gr.Dropdown, gr.Dropdown, Number, Number, gr.Button, gr.Button]:
+) -> tuple[Menu, Menu, Number, Number, gr.Button, gr.Button]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
-        model = gr.Dropdown(
+        model = Menu(
             [(card.title, card.name) for card in cards], value=start_model, label="Model",
             filterable=False, elem_id="field-model", interactive=True,
         )
-        decoder = gr.Dropdown(
+        decoder = Menu(
             methods, value=DECODERS[0].name, label="Decoder", filterable=False,
             elem_id="field-decoder", interactive=True,
         )

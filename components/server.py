@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
+from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.page import build
 from components.routes import DARK, STYLES, router
@@ -30,13 +31,27 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
     app.include_router(router(engine, settings.root_path))
-    app.add_middleware(Shield)
+    page = build(settings, engine)
+    app.add_middleware(Gate, takes=inputs_of(page))
+    app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
-        app, build(settings, engine), path="/", root_path=settings.root_path or None,
+        app, page, path="/", root_path=settings.root_path or None,
         theme=theme(), head=_head(settings.root_path), footer_links=[], run_history=False,
         show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size=0,
         server_name=settings.host, server_port=settings.port,
     )
+
+
+def inputs_of(page: gr.Blocks) -> dict[int | str, int]:
+    """Return how many inputs each listener of a page takes, by its number and by its name."""
+    counts: dict[int | str, int] = {}
+    for number, listener in page.fns.items():
+        if listener.fn is None:  # one that lives in the browser alone
+            continue
+        counts[number] = len(listener.inputs)
+        if isinstance(listener.api_name, str):
+            counts[listener.api_name] = len(listener.inputs)
+    return counts
 
 
 def listen(settings: Settings) -> socket.socket:
