@@ -98,11 +98,14 @@ class Lanes:
                 if key in self._waiting:
                     yield from self._advance(key, self._waiting.pop(key)[0], part)
 
-    def cancel(self, key: Hashable) -> list[tuple[Hashable, Event]]:
-        """End a waiting run now and return its last events; nothing for a run that is over."""
+    def cancel(self, key: Hashable, why: str = "") -> list[tuple[Hashable, Event]]:
+        """End a waiting run now and return its last events; nothing for a run that is over.
+
+        ``why`` becomes the message of its ``End``: nothing where a person asked for it.
+        """
         if key not in self._waiting:
             return []
-        return self._advance(key, self._waiting.pop(key)[0], Cancelled())
+        return self._advance(key, self._waiting.pop(key)[0], Cancelled(why))
 
     def close(self) -> None:
         """End all runs without events."""
@@ -151,8 +154,8 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
         yield from staged(plan.decoder, plan.request.forks, world)
     except Spent as error:
         reason, message = "budget", str(error)
-    except Cancelled:
-        reason = "cancelled"
+    except Cancelled as error:
+        reason, message = "cancelled", str(error)
     except AppError as error:
         reason, message = "error", str(error)
     except Exception:

@@ -13,7 +13,7 @@ from typing import Any
 import gradio as gr
 
 from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.engine import LocalEngine, RunHandle
+from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, RunRequest
 from backend.forks import branched
@@ -48,7 +48,7 @@ class Desk:
     """What happens when a visitor touches the page; every method is one listener."""
 
     def __init__(
-        self, engine: LocalEngine, controls: Sequence[Control], offered: Sequence[Opening]
+        self, engine: Engine, controls: Sequence[Control], offered: Sequence[Opening]
     ) -> None:
         self._engine = engine
         self._controls = tuple(controls)

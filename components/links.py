@@ -16,7 +16,7 @@ import gradio as gr
 
 from backend.decoders.base import Decoder, checked
 from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.engine import LocalEngine, RunHandle
+from backend.engine import Engine, RunHandle
 from backend.events import RunRequest
 from backend.models.catalogue import ModelCard
 from backend.tasks.catalogue import find_task
@@ -73,7 +73,7 @@ def read(sent: Any, cards: Sequence[ModelCard]) -> Asked:
                  _count(given.get("seed"), 0, "seed", said), chosen, _text_of(given, "template", said), tuple(said))
 
 
-def opened(sent: Mapping[str, Any], engine: LocalEngine) -> tuple[Asked, bool]:
+def opened(sent: Mapping[str, Any], engine: Engine) -> tuple[Asked, bool]:
     """Return what a link asks for, and whether the run that it names is still there and is that request's.
 
     A link that names a run and no request (a branch cannot be written as one) asks for the run's own.

@@ -5,13 +5,13 @@ from __future__ import annotations
 from fastapi import APIRouter
 from fastapi.responses import Response
 
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.lessons.catalogue import LESSONS
 from components import wire
 from components.lessons_view import lessons_object
 
 
-def studio_router(engine: LocalEngine) -> APIRouter:
+def studio_router(engine: Engine) -> APIRouter:
     """Return the routes of the studio."""
     routes = APIRouter()
 

@@ -136,6 +136,9 @@ class Decoder(Protocol):
     def wants(self, settings: Any) -> frozenset[str]:
         """Return what these settings need of a model: ``needs``, or more."""
 
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return the token ids that each setting names; they must be in the vocabulary, and not the mask."""
+
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the response positions of the real canvas, at least ``layout.length``."""
 
@@ -191,6 +194,10 @@ class BaseDecoder:
     def wants(self, settings: Any) -> frozenset[str]:
         """Return ``needs``."""
         return self.needs
+
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return none: settings of most decoders are numbers and words."""
+        return {}
 
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the length that was asked for."""
