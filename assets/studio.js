@@ -1,6 +1,7 @@
 // What stands around the player: links, lessons, kept runs. One object with the interface of a view.
 
 import { el, icon } from "./dom.js";
+import { createKeep } from "./keep.js";
 import { createLessons } from "./lessons.js";
 import { readLink, writeLink } from "./link.js";
 import { createOpener } from "./open.js";
@@ -11,7 +12,10 @@ export function createStudio({ root, trace, clock, select, load }) {
   const note = noteBar(root);
   const opener = createOpener({ trace, clock, select, load, note: note.say });
   const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
-  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run" }, share);
+  const keep = createKeep({ root, base: BASE, trace, clock, select, load, note: note.say });
+  // A run exported as a page of its own has no server to ask: it plays, and nothing else.
+  const alone = document.getElementById("unmask-run") !== null;
+  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run", hidden: alone }, share, ...keep.buttons);
   const banners = root.querySelector(".banners");
   const top = el("div", { class: "topline" });
   banners.before(note.element, top);
@@ -59,8 +63,8 @@ export function createStudio({ root, trace, clock, select, load }) {
   addEventListener("hashchange", follow);
   window.unmask.answered = opener.answered;
   window.unmask.address = address;
-  follow();
-  return { draw: (t) => { share.disabled = !trace.start; opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+  if (!alone) follow();
+  return { draw: (t) => { share.disabled = !trace.start; keep.draw(); opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
 }
 
 /** The answer with blanks of a run in which tokens were fixed: what is typed as such a template. */
