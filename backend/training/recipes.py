@@ -77,10 +77,12 @@ RECIPES: dict[str, Recipe] = {
             _PUZZLES,
             name="tiny-causal",
             summary=(
-                "It is the causal twin of tiny-diffusion: the same puzzles, tokenizer, size and training time, but it "
-                "writes from left to right, so that both ways of writing can be compared on the same prompts."
+                "It is the causal twin of tiny-diffusion: the same puzzles, tokenizer and size, but it writes from left "
+                "to right, so that both ways of writing can be compared on the same prompts."
             ),
             causal=True,
+            minutes=50.0,  # about what the weights of tiny-diffusion have had
+            notes=(),
         ),
         Recipe(
             name="tiny-words",
