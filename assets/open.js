@@ -82,9 +82,9 @@ export function createOpener({ trace, clock, select, load, note }) {
       if (layersOf(trace).some((layer) => layer.name === score)) select.setLayer(score);
       else missing.push(`colour “${short(score)}”`);
     }
+    select.clear();
     if (p !== null) {
       const cell = trace.order(clock.t)[p];
-      select.clear();
       if (cell === undefined || p < trace.start.prompt_length) missing.push(`position ${p} of the answer`);
       else select.togglePin(cell);
     }

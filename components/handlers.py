@@ -226,7 +226,7 @@ class Desk:
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Return prompt, model and length of the example that was picked."""
-        index = event._data.get("index")
+        index = _sent(event).get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 3
         opening = self._offered[index]
@@ -234,8 +234,9 @@ class Desk:
 
     def open_link(self, event: gr.EventData) -> list[Any]:
         """Return the fields of a request that was not typed, and the opener's answer about it."""
-        asked, kept = links.opened(event._data, self._engine)
-        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept)]
+        sent = _sent(event)
+        asked, kept = links.opened(sent, self._engine)
+        return [*links.shown(asked, self._controls), links.answer(sent.get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({
@@ -269,6 +270,11 @@ class _Aside:
         """Wait up to ``seconds`` and tell whether the work is over."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+
+def _sent(event: gr.EventData) -> Mapping[str, Any]:
+    """Return what the browser sent along with an event, where that is an object."""
+    return event._data if isinstance(event._data, Mapping) else {}
 
 
 def group_classes(shown: bool) -> list[str]:

@@ -191,7 +191,7 @@ def test_a_message_beyond_the_limit_is_refused_with_the_limit(served: tuple[Test
     ({"data": [], "fn_index": True}, "fn_index: True is no listener"),
     ({"data": [], "fn_index": [0]}, "fn_index: [0] is no listener"),
     ({"data": [], "session_hash": "\ud800"}, "session_hash: It is not a name"),
-    ({"data": [], "event_data": "x"}, "event_data: It is not an object"),
+    ({"data": [], "event_data": ["x"]}, "event_data: It is a list"),
     ({"data": [NESTED]}, f"data: It is nested deeper than {DEPTH_MAX}"),
     ({"data": [2**70]}, "data: A number in it is beyond"),
 ])
