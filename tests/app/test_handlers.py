@@ -154,3 +154,7 @@ def test_a_prompt_of_token_ids_is_handed_over_as_ids(typed: str, text: str | Non
     at, values = desk(engine)
     list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, *values))
     assert (engine.submitted[0][1].prompt, engine.submitted[0][1].prompt_ids) == (text, ids)
+
+
+def test_an_example_picked_without_saying_which_changes_nothing() -> None:
+    assert all(change == gr.skip() for change in desk(FakeEngine())[0].open_example(SimpleNamespace(_data=None)))
