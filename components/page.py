@@ -169,7 +169,7 @@ def _template() -> gr.Textbox:
         with gr.Row(elem_id="template-row"):
             template = gr.Textbox(
                 label="Answer with blanks", lines=1, max_lines=4, elem_id="field-template", buttons=[],
-                info="▢ or _ is one masked place, _{12} twelve. The words between are locked; the answer is as long as this.",
+                info="▢ or `_` is one masked place, `_{12}` twelve. The words between are locked; the answer is as long as this.",
                 placeholder="The ▢▢▢ sea; empty: every place is masked",
             )
             blank = gr.Button("▢ Blank", elem_id="blank", size="md")
