@@ -15,11 +15,13 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "backend.events": (
-        "RunRequest", "Start", "Step", "Branch", "End", "Candidates", "ModelInfo", "Totals",
+        "RunRequest", "Edit", "Fork", "Start", "Step", "Branch", "End", "Candidates", "ModelInfo", "Totals",
         "to_json", "from_json",
     ),
     "backend.canvas": ("replay", "scores", "same_run"),
+    "backend.comparing": ("compare", "Comparison"),
     "backend.runner": ("run", "run_many"),
+    "backend.forks": ("branch",),
     "backend.models.loading": ("load_model",),
     "backend.models.base": ("Model", "ModelOutput"),
     "backend.likelihood": ("log_likelihood",),

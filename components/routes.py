@@ -22,6 +22,7 @@ from components.canvas_view import table
 from components.export_view import export_page
 from components.help_view import help_page
 from components.html import Markup, document, tag
+from components.second import described
 from components.summary_view import run_line
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
@@ -72,6 +73,10 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
     @routes.get("/runs/{run_id}/run.unmask")
     def saved(run_id: str) -> Response:
         return leaf(run_id, lambda events: _file(dump_run(events), "run.unmask"))
+
+    @routes.get("/choices")
+    def choices() -> Response:
+        return _json(described(engine.models()))
 
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:

@@ -32,7 +32,7 @@ LAYERS = (
     ("app",),
 )
 STANDARD_ONLY = LAYERS[0]
-SEEN_BY_PAGE = ("canvas", "engine", "errors", "events", "settings", "store", "requests", "explanations")
+SEEN_BY_PAGE = ("canvas", "engine", "errors", "events", "settings", "store", "requests", "explanations", "forks", "template")
 """Modules of ``backend`` that ``components`` may import, besides catalogues, their bases and checkers."""
 
 
