@@ -10,7 +10,7 @@ import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -67,6 +67,9 @@ class Engine(Protocol):
 
     def find(self, run_id: str) -> RunHandle | None:
         """Return a run that is still kept, or None."""
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Keep a run that was made elsewhere; its events are whole and checked."""
 
 
 @dataclass(frozen=True)
@@ -178,6 +181,17 @@ class LocalEngine:
             self._queued.append((handle, (model, plan)))
             self._kept.add(handle)
             self._wake.notify_all()
+        return handle
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Return the handle of a run that was made elsewhere, kept as if it had ended here."""
+        begun = events[0]
+        handle = RunHandle(self, begun.model.name, begun.request, self._clock)
+        for event in events:
+            handle.push(event)
+        with self._wake:
+            self._kept.add(handle)
+            self._kept.ended(handle, handle.recorded)
         return handle
 
     def find(self, run_id: str) -> RunHandle | None:

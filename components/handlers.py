@@ -18,7 +18,7 @@ from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, RunRequest
 from backend.forks import branched
 from backend.template import parsed
-from components import wire
+from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
 from components.html import Markup
@@ -231,6 +231,11 @@ class Desk:
             return (gr.skip(),) * 3
         opening = self._offered[index]
         return opening.prompt, opening.task.model, str(opening.task.length)
+
+    def open_link(self, event: gr.EventData) -> list[Any]:
+        """Return the fields of a request that was not typed, and the opener's answer about it."""
+        asked, kept = links.opened(event._data, self._engine)
+        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({

@@ -12,7 +12,7 @@ from backend.decoders.catalogue import DECODERS
 from backend.engine import Engine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
-from components.bridge import Bridge, Notices
+from components.bridge import Bridge, Notices, Opener
 from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
@@ -62,11 +62,13 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
                 corner = model_corner(settings)
                 second = Second()
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
-        bridge, notices = Bridge(), Notices()
+        bridge, notices, opener = Bridge(), Notices(), Opener()
         inputs = Inputs(prompt, model, decoder, length, seed, template, second, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
+        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
+        opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
@@ -122,6 +124,7 @@ def _header(settings: Settings, model: str) -> gr.HTML:
 def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
+        tag("button", "Lessons", type="button", id="lessons-open", title="Guided lessons, a few minutes each"),
         tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),

@@ -20,6 +20,7 @@ from components.html import Markup, join, module, tag
 from components.page import build
 from components.routes import DARK, STYLES, router
 from components.shield import Shield
+from components.studio_routes import studio_router
 from components.theme import theme
 
 log = logging.getLogger(__name__)
@@ -30,6 +31,7 @@ _SCRIPTS = ("assets/page.js", "assets/app.js")
 def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
+    app.include_router(studio_router(engine))
     app.include_router(router(engine, settings.root_path))
     page = build(settings, engine)
     app.add_middleware(Gate, takes=inputs_of(page))
