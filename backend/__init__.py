@@ -25,6 +25,7 @@ _HOMES = {
     "backend.likelihood": ("log_likelihood",),
     "backend.store": ("save_run", "load_run"),
     "backend.recorder": ("Recorder",),
+    "backend.decoders.catalogue": ("register_decoder",),
     "backend.explanations.base": ("AttributionRequest", "Attribution", "FlowRequest"),
     "backend.explanations.attribution": ("attribute", "attribution_matrix"),
     "backend.explanations.flow_routes": ("flow_routes",),

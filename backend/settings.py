@@ -36,6 +36,7 @@ class Settings:
         "auto", "What visitors may open besides the embedded models; auto is folders on loopback, none elsewhere.",
         choices=("auto", "none", "folders", "hub"),
     )
+    decoders: str = _limit("", "Modules with decoders of your own, comma separated: imported at start, so name only what you trust.")
     loaded_max: int = _limit(4, "Models in memory at the same time.", 1, 64)
     max_running: int = _limit(4, "Runs that decode at the same time.", 1, 64)
     max_queued: int = _limit(32, "Runs that may wait for their turn.", 0, 1024)

@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, Score, View, cut, default_block, most_probable, option,
+    writes_of,
 )
 from backend.decoders.schedules import block_problems
 from backend.errors import Problem
@@ -90,6 +91,11 @@ class Focus(BaseDecoder):
     source = "arXiv 2601.23278; rule from github.com/sands-lab/FOCUS, probe mode ours"
     mark = "reconstructed"
     needs = frozenset({"bidirectional", "attention"})
+    cost = "One forward pass over the whole canvas; the notes say which rows the method itself would leave out."
+    scores = (
+        Score("focus_delta", "Importance gained", "How much more attention the other masked places pay to this one in layer 1 than in "
+              "layer 0, pooled over neighbours. The scale ends at -1 and 1.", "attention", "gained more", -1.0, 1.0),
+    )
     Settings = Settings
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[Block, ...]:
