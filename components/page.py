@@ -111,7 +111,8 @@ def _header(settings: Settings) -> gr.HTML:
 def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
-        tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
+        *(tag("a", words, href=f"{root_path}/{page}", target="_blank", rel="noopener")
+          for words, page in (("Decoders", "decoders"), ("Many runs", "many"), ("Help", "help"))),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),
         aria_label="Page",
