@@ -11,7 +11,7 @@ import secrets
 import threading
 import time
 from collections import OrderedDict, deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from backend.errors import AppError, BusyError, Problem, RequestError
@@ -32,8 +32,9 @@ ONE_THREAD_BELOW = 200_000_000
 class RunHandle:
     """One run as its visitor sees it: its events so far, its place in the queue, a way to stop it."""
 
-    def __init__(self, engine: LocalEngine, model_name: str, request: RunRequest) -> None:
+    def __init__(self, engine: LocalEngine, model_name: str, request: RunRequest, group: str = "") -> None:
         self.id = secrets.token_hex(16)
+        self.group = group or self.id
         self.model_name = model_name
         self.request = request
         self.cancelled = False
@@ -64,6 +65,11 @@ class RunHandle:
         """Whether the last event is there."""
         with self._changed:
             return self._over()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the run is over, ``seconds`` at most; return whether it is."""
+        with self._changed:
+            return self._changed.wait_for(self._over, seconds)
 
     def cancel(self) -> None:
         """End the run before its next forward pass; nothing happens to one that is over."""
@@ -181,10 +187,11 @@ class LocalEngine:
             return error.problems
         return ()
 
-    def submit(self, model_name: str, request: RunRequest) -> RunHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
         """Queue a run and return its handle.
 
-        Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` when the
+        Runs of one ``group`` take one place between them, in the queue and among the running, and are
+        not kept once they are over. Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` when the
         queue is full.
         """
         from backend.requests import prepare
@@ -194,16 +201,18 @@ class LocalEngine:
             raise AppError(f"There is no model {model_name!r} here.", f"Choose one of {names}.")
         model = self.load(model_name)
         plan = prepare(model, request, canvas_max=self._settings.canvas_max)
-        handle = RunHandle(self, model_name, request)
+        handle = RunHandle(self, model_name, request, group)
         with self._wake:
-            waiting = len(self._queued)
-            room = self._settings.max_running - len(self._running)
-            if waiting >= self._settings.max_queued + max(room, 0):
+            running, queued = _groups(self._running.values()), _groups(self._queued)
+            waiting = len(queued - running)
+            room = self._settings.max_running - len(running)
+            if handle.group not in queued | running and waiting >= self._settings.max_queued + max(room, 0):
                 raise BusyError(f"{waiting} runs wait already; the limit is {self._settings.max_queued}.",
                                 "Try again in a minute.")
             # The model goes along: unloading it meanwhile only takes it out of the menu.
             self._queued.append((handle, (model, plan)))
-            self._kept[handle.id] = handle
+            if not group:
+                self._kept[handle.id] = handle
             self._wake.notify_all()
         return handle
 
@@ -263,9 +272,10 @@ class LocalEngine:
         return dropped
 
     def _admit(self) -> list[tuple[RunHandle, object]]:
-        admitted = []
-        while self._queued and len(self._running) < self._settings.max_running:
+        admitted, groups = [], _groups(self._running.values())
+        while self._queued and (self._queued[0][0].group in groups or len(groups) < self._settings.max_running):
             handle, plan = self._queued.popleft()
+            groups.add(handle.group)
             self._running[handle.id] = (handle, plan)
             admitted.append((handle, plan))
         return admitted
@@ -320,3 +330,8 @@ class LocalEngine:
         small = sum(item.numel() for item in model.parameters()) < ONE_THREAD_BELOW
         wanted = self._settings.threads or (1 if small else torch.get_num_threads())
         torch.set_num_threads(wanted)
+
+
+def _groups(items: Iterable[tuple[RunHandle, object]]) -> set[str]:
+    """Return the groups of these runs; a run by itself is one of its own."""
+    return {handle.group for handle, _ in items}
