@@ -11,14 +11,14 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from backend.engine import LocalEngine, RunHandle
 from backend.errors import BusyError, Problem, RequestError
 from backend.events import RunRequest
 from backend.settings import Settings
-from backend.tasks.base import held_out
+from backend.tasks.base import Task, held_out
 from backend.tasks.catalogue import TASKS
 
 ROWS_TOGETHER = 1024
@@ -47,21 +47,31 @@ class ManyRequest:
     prompt: str | None = None
     task: str | None = None
 
-    def requests(self, most: int) -> tuple[RunRequest, ...]:
-        """Return the single requests; raises ``RequestError`` for what is wrong with their number or task."""
+    def problems(self, most: int) -> list[Problem]:
+        """Return what is wrong with the number of runs (at most ``most``), the seed and the task."""
         problems = []
-        if isinstance(self.runs, bool) or not isinstance(self.runs, int) or not 2 <= self.runs <= most:
+        if not _whole(self.runs) or not 2 <= self.runs <= most:
             problems.append(Problem("runs", f"{self.runs!r} is out of range; give a whole number from 2 to {most}."))
-        if isinstance(self.seed, bool) or not isinstance(self.seed, int):
+        if not _whole(self.seed):
             problems.append(Problem("seed", f"{self.seed!r} is not a whole number; give the first seed, such as 0."))
-        task = next((item for item in TASKS if item.name == self.task), None)
-        if self.prompt is None and task is None:
+        if self.prompt is None and self._task is None:
             problems.append(Problem("task", f"There is no task {self.task!r}; the tasks are {', '.join(item.name for item in TASKS)}."))
-        if problems:
-            raise RequestError(problems)
+        return problems
+
+    def requests(self) -> tuple[RunRequest, ...]:
+        """Return the single requests of one without problems."""
+        task = self._task
         prompts = [self.prompt] * self.runs if task is None else [item.prompt for item in held_out(task, self.runs, HELD_OUT_SEED)]
         return tuple(RunRequest(self.decoder, prompt, length=self.length, settings=self.settings, seed=self.seed + at, top_k=2)
                      for at, prompt in enumerate(prompts))
+
+    @property
+    def _task(self) -> Task | None:
+        return next((item for item in TASKS if item.name == self.task), None)
+
+
+def _whole(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 @dataclass(frozen=True)
@@ -93,10 +103,9 @@ class Crowd:
         done = 0
         try:
             while self._flying or (waiting and not self._stopped.is_set()):
-                while waiting and len(self._flying) < self._together and not self._stopped.is_set():
-                    number = waiting.pop(0)
-                    self._flying[number] = self._engine.submit(self._model, self.requests[number], self._group)
-                next(iter(self._flying.values())).wait(LOOK_S)
+                waiting = self._begin(waiting)
+                first = next(iter(self._flying.values()), None)
+                first.wait(LOOK_S) if first else self._stopped.wait(LOOK_S)
                 ended = tuple((number, handle) for number, handle in self._flying.items() if handle.ended)
                 for number, _ in ended:
                     del self._flying[number]
@@ -105,10 +114,25 @@ class Crowd:
         finally:
             self.stop()
 
+    def _begin(self, waiting: list[int]) -> list[int]:
+        """Submit as many as may run at a time and return the others; a full queue only makes them wait.
+
+        Raises ``BusyError`` when the queue is full before the first.
+        """
+        while waiting and len(self._flying) < self._together and not self._stopped.is_set():
+            try:
+                self._flying[waiting[0]] = self._engine.submit(self._model, self.requests[waiting[0]], self._group)
+            except BusyError:
+                if waiting[0] == 0:
+                    raise
+                break
+            waiting = waiting[1:]
+        return waiting
+
     def stop(self) -> None:
         """Begin no further run, and end those under way before their next pass."""
         self._stopped.set()
-        for handle in list(self._flying.values()):
+        for handle in tuple(self._flying.values()):
             handle.cancel()
 
     @property
@@ -134,9 +158,7 @@ class Crowds:
         Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` where the
         visitor has one already or there is no place for another.
         """
-        requests = asked.requests(self._settings.many_runs)
-        self._engine.check(asked.model, requests)
-        length = max(self._engine.canvas_length(asked.model, request) for request in requests)
+        requests, length = self._checked(asked)
         crowd = Crowd(self._engine, asked.model, requests, max(1, min(TOGETHER, ROWS_TOGETHER // length)))
         most = max(1, self._settings.max_running // 2)
         with self._lock:
@@ -146,6 +168,22 @@ class Crowds:
                 raise BusyError(f"Others run many at once already ({len(self._of)}; the limit is {most}).", "Try again in a minute.")
             self._of[visitor] = crowd
         return crowd
+
+    def _checked(self, asked: ManyRequest) -> tuple[tuple[RunRequest, ...], int]:
+        """Return the single requests and their longest canvas; what is wrong is found all at once."""
+        problems = asked.problems(self._settings.many_runs)
+        wrong = {problem.field for problem in problems}
+        if "task" in wrong:
+            raise RequestError(problems)
+        # A wrong number or seed must not hide what else is wrong.
+        sane = replace(asked, runs=2 if "runs" in wrong else asked.runs, seed=0 if "seed" in wrong else asked.seed)
+        try:
+            plans = [self._engine.plan(asked.model, request)[1] for request in sane.requests()]
+        except RequestError as error:
+            raise RequestError([*problems, *error.problems]) from error
+        if problems:
+            raise RequestError(problems)
+        return sane.requests(), max(len(plan.canvas) for plan in plans)
 
     def end(self, visitor: str, crowd: Crowd) -> None:
         """Stop a crowd and give its place back; nothing happens the second time."""

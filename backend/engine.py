@@ -12,13 +12,17 @@ import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Iterable, Iterator
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from backend.errors import AppError, BusyError, Problem, RequestError
 from backend.events import End, Event, RunRequest, Totals
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from backend.shelf import Shelf
+
+if TYPE_CHECKING:
+    from backend.models.base import Model
+    from backend.requests import Plan
 
 log = logging.getLogger(__name__)
 
@@ -187,12 +191,11 @@ class LocalEngine:
             return error.problems
         return ()
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
-        """Queue a run and return its handle.
+    def plan(self, model_name: str, request: RunRequest) -> tuple[Model, Plan]:
+        """Return the model, loaded when needed, and the plan of a run on it.
 
-        Runs of one ``group`` take one place between them, in the queue and among the running, and are
-        not kept once they are over. Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` when the
-        queue is full.
+        Raises ``RequestError`` for every wrong field, ``AppError`` for a model that is not offered,
+        or ``ModelError``.
         """
         from backend.requests import prepare
 
@@ -200,7 +203,15 @@ class LocalEngine:
             names = ", ".join(card.name for card in self.models())
             raise AppError(f"There is no model {model_name!r} here.", f"Choose one of {names}.")
         model = self.load(model_name)
-        plan = prepare(model, request, canvas_max=self._settings.canvas_max)
+        return model, prepare(model, request, canvas_max=self._settings.canvas_max)
+
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
+        """Queue a run and return its handle.
+
+        Runs of one ``group`` take one place between them, in the queue and among the running, and are
+        not kept once they are over. Raises what ``plan`` raises, or ``BusyError`` when the queue is full.
+        """
+        model, plan = self.plan(model_name, request)
         handle = RunHandle(self, model_name, request, group)
         with self._wake:
             running, queued = _groups(self._running.values()), _groups(self._queued)

@@ -10,7 +10,7 @@ from fastapi.responses import FileResponse, HTMLResponse
 
 from backend.engine import LocalEngine
 from backend.settings import Settings
-from components import measured
+from components import many, measured
 from components.decoders_view import decoders_page
 from components.routes import DARK, STYLES
 
@@ -38,6 +38,7 @@ def router(settings: Settings, engine: LocalEngine) -> APIRouter:
     def charts() -> FileResponse:
         return FileResponse(_library(), media_type="text/javascript", headers={"Cache-Control": A_DAY})
 
+    routes.include_router(many.router(settings, engine, look))
     return routes
 
 
