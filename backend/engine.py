@@ -325,7 +325,8 @@ class LocalEngine:
             if isinstance(event, End):
                 with self._wake:
                     del self._running[run_id]
-                    self._trim()
+                    if run_id in self._kept:
+                        self._trim()
             handle.push(event)
 
     def _trim(self) -> None:
