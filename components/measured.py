@@ -35,11 +35,12 @@ class Row:
     consistency: float | None
 
 
-def measured(path: Path = TABLE) -> tuple[Row, ...]:
-    """Return the rows of the table, best of each task first; none where it was never measured.
+def measured(path: Path | None = None) -> tuple[Row, ...]:
+    """Return the rows of the table (``TABLE``), best of each task first; none where it was never measured.
 
     Raises ``AppError`` when the file is not such a table.
     """
+    path = path or TABLE
     if not path.is_file():
         return ()
     with path.open(newline="", encoding="utf-8") as file:

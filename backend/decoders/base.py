@@ -222,10 +222,10 @@ class BaseDecoder:
 
     @property
     def summary(self) -> str:
-        """The module's first paragraph, shown in the page."""
+        """The first paragraph of the module (of the class, where the module has none), shown in the page."""
         import sys
 
-        text = sys.modules[type(self).__module__].__doc__ or ""
+        text = sys.modules[type(self).__module__].__doc__ or type(self).__doc__ or ""
         return " ".join(text.strip().split("\n\n")[0].split())
 
     def check(self, settings: Any, layout: Layout) -> list[Problem]:

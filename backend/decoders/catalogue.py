@@ -138,7 +138,7 @@ def _problems(decoder: Decoder) -> Iterator[Problem]:
     for text in _TEXTS:
         value = getattr(decoder, text, "")
         if not isinstance(value, str) or not value.strip():
-            yield Problem(text, "is empty; " + ("begin the module with a docstring." if text == "summary" else "give a sentence."))
+            yield Problem(text, "is empty; " + ("begin the module, or the class, with a docstring." if text == "summary" else "give a sentence."))
     if getattr(decoder, "mark", "") not in ("sourced", "reconstructed"):
         yield Problem("mark", f"{getattr(decoder, 'mark', '')!r} is not a mark; give sourced or reconstructed.")
     unknown = set(getattr(decoder, "needs", ())) - set(CAPABILITIES)
