@@ -80,6 +80,10 @@ def asked_for(data: Any) -> ManyRequest:
 
 
 async def _body(request: Request) -> Any:
+    """Return what was sent; raises ``RequestError`` for anything but JSON of a bounded size."""
+    # Another site's form cannot send this type without asking first, and is then refused.
+    if request.headers.get("content-type", "").partition(";")[0] != "application/json":
+        raise RequestError([Problem("request", "is not marked as JSON; send it with the type application/json.")])
     body = b""
     async for part in request.stream():
         body += part

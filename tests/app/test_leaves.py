@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import csv
 import io
 import json
@@ -25,6 +27,7 @@ from backend.settings import Settings
 from components import measured
 from components.decoders_view import card, chance_line, needs_line, settings_text, table
 from components.html import text
+from components.many import _Lines
 from components.many_view import sentences
 from components.markdown import rendered
 from components.measured import Row, by_task, front
@@ -163,6 +166,22 @@ def test_many_runs_come_as_lines_and_end_with_the_view_of_them_all(served: TestC
     assert [line["done"] for line in found if line["kind"] == "progress"][-1] == 5
 
 
+def test_the_place_of_a_reader_who_left_is_given_back() -> None:
+    freed: list[bool] = []
+
+    async def gone(message: dict) -> None:
+        raise OSError("the reader has left")
+
+    async def silent() -> dict:
+        await asyncio.sleep(60)
+        return {}
+
+    answer = _Lines(iter([{"kind": "progress"}]), lambda: freed.append(True))
+    with contextlib.suppress(Exception):
+        asyncio.run(answer({"type": "http", "asgi": {"spec_version": "2.4"}}, silent, gone))
+    assert freed == [True]
+
+
 def test_a_rule_that_draws_nothing_is_called_so(served: TestClient) -> None:
     assert "another seed changes nothing" in posted(served)[-1]["sentences"][0]
     assert "different answer" in posted(served, decoder="random_order")[-1]["sentences"][0]
@@ -180,8 +199,11 @@ def test_wrong_fields_are_named_and_nothing_runs(served: TestClient, data: objec
 
 
 def test_what_is_not_json_or_too_long_is_refused(served: TestClient) -> None:
-    assert served.post("/many", content=b"{").status_code == 422
-    assert "longer than" in served.post("/many", content=b'"' + b"a" * 70_000).text
+    typed = {"Content-Type": "application/json"}
+    assert "not JSON" in served.post("/many", content=b"{", headers=typed).text
+    assert "longer than" in served.post("/many", content=b'"' + b"a" * 70_000, headers=typed).text
+    foreign = served.post("/many", content=b'{"model": "tiny-diffusion"}', headers={"Content-Type": "text/plain"})
+    assert foreign.status_code == 422 and "application/json" in foreign.text
     assert "no model 'x'" in served.post("/many", json={"model": "x", "decoder": "llada", "prompt": "a", "length": 4, "runs": 2}).json()["message"]
 
 
