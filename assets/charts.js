@@ -9,7 +9,7 @@ let loading = null;
 function library() {
   loading ??= new Promise((resolve, reject) => {
     const script = document.createElement("script");
-    script.src = new URL("plotly.min.js", import.meta.url).href;
+    script.src = new URL("charts/plotly.js", import.meta.url).href;
     script.onload = () => resolve(window.Plotly);
     script.onerror = () => { loading = null; reject(new Error("The chart library did not load.")); };
     document.head.append(script);

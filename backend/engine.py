@@ -6,6 +6,7 @@ every running one a pass in turn (runs of one model share it), and honours cance
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 import threading
@@ -240,10 +241,11 @@ class LocalEngine:
             self._wake.notify_all()
 
     def ahead_of(self, handle: RunHandle) -> int:
-        """Return how many queued runs come before this one; 0 once it runs."""
+        """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
-            order = [item.id for item, _ in self._queued]
-        return order.index(handle.id) if handle.id in order else 0
+            before = list(itertools.takewhile(lambda item: item[0] is not handle, self._queued))
+            waits = len(before) < len(self._queued)
+            return len(_groups(before) - _groups(self._running.values()) - {handle.group}) if waits else 0
 
     def close(self) -> None:
         """Cancel every run and stop the owner thread."""

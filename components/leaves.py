@@ -15,7 +15,7 @@ from components.decoders_view import decoders_page
 from components.routes import DARK, STYLES
 
 SHEETS = (*STYLES, "assets/leaf.css")
-CHARTS = "/assets/plotly.min.js"
+CHARTS = "/assets/charts/plotly.js"
 A_DAY = "max-age=86400"
 
 

@@ -121,7 +121,7 @@ def test_names_in_the_table_are_escaped() -> None:
 
 
 def test_the_chart_library_comes_from_this_host(client: TestClient) -> None:
-    answer = client.get("/assets/plotly.min.js")
+    answer = client.get("/assets/charts/plotly.js")
     assert answer.status_code == 200 and "javascript" in answer.headers["content-type"] and len(answer.content) > 1_000_000
 
 

@@ -90,6 +90,16 @@ def test_a_crowd_takes_one_place_and_a_single_run_beside_it_ends_first(open_engi
     assert over == 20 and isinstance(single.events_so_far[-1], End) and single.events_so_far[-1].reason == "done"
 
 
+def test_a_crowd_that_waits_counts_as_one_before_the_next(open_engine) -> None:
+    settings, engine, _ = open_engine(permits=0, max_running=1)
+    running = engine.submit(NAME, RunRequest("llada", "ab", length=4))
+    looks = Crowds(settings, engine).begin("me", asked()).progress()
+    first = next(looks)
+    after = engine.submit(NAME, RunRequest("llada", "ab", length=4))
+    assert (running.ahead, first.ahead, after.ahead) == (0, 0, 1)
+    looks.close()
+
+
 def test_one_crowd_to_a_visitor_and_half_of_the_places_to_crowds(open_engine) -> None:
     settings, engine, _ = open_engine(max_running=4)
     crowds = Crowds(settings, engine)
