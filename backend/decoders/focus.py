@@ -93,8 +93,9 @@ class Focus(BaseDecoder):
     needs = frozenset({"bidirectional", "attention"})
     cost = "One forward pass over the whole canvas; the notes say which rows the method itself would leave out."
     scores = (
-        Score("focus_delta", "Importance gained", "How much more attention the other masked places pay to this one in layer 1 than in "
-              "layer 0, pooled over neighbours. The scale ends at -1 and 1.", "attention", "gained more", -1.0, 1.0),
+        Score("focus_delta", "Importance gained", "How much more attention this place receives from the other masked ones in layer 1 than in "
+              "layer 0, pooled over neighbours and summed over heads and askers, each of whom gives 1. The scale ends at -4 and 4.",
+              "attention", "gained more", -4.0, 4.0),
     )
     Settings = Settings
 
