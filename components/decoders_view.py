@@ -62,7 +62,8 @@ def card(decoder: Decoder) -> Markup:
         tag("p", decoder.summary),
         tag("p", mark_line(decoder), class_="marked"),
         tag("dl", *(join(tag("dt", name), tag("dd", value)) for name, value in facts), class_="facts"),
-        tag("details", tag("summary", count), tag("dl", *(_setting(item) for item in settings))) if settings else tag("p", "Nothing to set."),
+        tag("details", tag("summary", count), tag("dl", *(_setting(item) for item in settings))) if settings
+        else tag("p", "Nothing to set."),
         class_="card", id=decoder.name,
     )
 
@@ -78,8 +79,10 @@ def chance_line(decoder: Decoder) -> str:
     """Return whether the seed matters."""
     if decoder.draws(decoder.Settings()):
         return "Draws by lot: another seed gives another run."
+    if not _may_draw(decoder):
+        return "Draws nothing by lot."
     temperature = any(item.name == "temperature" for item in fields(decoder.Settings))
-    return "Draws nothing by lot unless set to" + (", by a temperature for example." if temperature else ".") if _may_draw(decoder) else "Draws nothing by lot."
+    return "Draws nothing by lot unless set to" + (", by a temperature for example." if temperature else ".")
 
 
 def _may_draw(decoder: Decoder) -> bool:
@@ -117,7 +120,10 @@ def _setting(item: Any) -> Markup:
     option: Option = item.metadata["option"]
     default = option.auto or "off" if item.default in (None, MISSING) else str(item.default).lower() or "empty"
     choices = f" One of {', '.join(option.choices)}." if option.choices else ""
-    return join(tag("dt", option.title or item.name, " ", tag("code", item.name)), tag("dd", described(option), f"{choices} Default: {default}."))
+    return join(
+        tag("dt", option.title or item.name, " ", tag("code", item.name)),
+        tag("dd", described(option), f"{choices} Default: {default}."),
+    )
 
 
 def _measured() -> Markup:
@@ -126,7 +132,8 @@ def _measured() -> Markup:
     except AppError as error:
         return tag("p", str(error), class_="bad")
     if not rows:
-        return tag("p", "Nothing has been measured here yet. The table is written by ", tag("code", measured.COMMAND), " and shown when the page is opened again.")
+        return tag("p", "Nothing has been measured here yet. The table is written by ", tag("code", measured.COMMAND),
+                   " and shown when the page is opened again.")
     groups = measured.by_task(rows)
     fronts = {row for group in groups.values() for row in measured.front(group)}
     return join(
@@ -142,11 +149,13 @@ def _measured() -> Markup:
 
 def _chooser(groups: dict[tuple[str, str], tuple[Row, ...]]) -> Markup:
     titles = {task.name: task.title for task in TASKS}
-    tasks = [tag("option", f"{titles.get(task, task)} · {model} · {rows[0].prompts} prompts", value=f"{model}/{task}") for (model, task), rows in groups.items()]
+    tasks = [tag("option", f"{titles.get(task, task)} · {model} · {rows[0].prompts} prompts", value=f"{model}/{task}")
+             for (model, task), rows in groups.items()]
     names = sorted({row.decoder for rows in groups.values() for row in rows})
+    pointed = [tag("option", "the Pareto front", value=""), *(tag("option", name, value=name) for name in names)]
     return join(
         tag("label", "Task", tag("select", *tasks, id="measured-task")),
-        tag("label", "Point out", tag("select", tag("option", "the Pareto front", value=""), *(tag("option", name, value=name) for name in names), id="measured-decoder")),
+        tag("label", "Point out", tag("select", *pointed, id="measured-decoder")),
     )
 
 
@@ -165,9 +174,10 @@ def _line(row: Row, leads: bool) -> Markup:
         (f"{row.percent:.1f} ", tag("small", f"{row.low:.0f}–{row.high:.0f}")), (f"{row.passes:.1f}",), (f"{row.rows:,.0f}",),
         (f"{row.tokens_per_pass:.2f}",), (f"{row.seconds:.3f}",), ("–" if row.consistency is None else f"{row.consistency:.3f}",),
     )
+    dot = tag("span", " ●", title="on the Pareto front", class_="leads") if leads else None
     return tag(
-        "tr", tag("th", tag("a", row.decoder, href=f"#{row.decoder}"), tag("span", " ●", title="on the Pareto front", class_="leads") if leads else None,
-                  tag("small", settings_text(row.settings)), scope="row"),
+        "tr",
+        tag("th", tag("a", row.decoder, href=f"#{row.decoder}"), dot, tag("small", settings_text(row.settings)), scope="row"),
         *(tag("td", *cell) for cell in cells),
         data_group=f"{row.model}/{row.task}", data_decoder=row.decoder, data_settings=settings_text(row.settings),
         data_percent=row.percent, data_low=row.low, data_high=row.high, data_passes=row.passes, data_rows=row.rows,
@@ -183,7 +193,8 @@ def settings_text(settings: str) -> str:
         return settings
     if not isinstance(given, dict):
         return settings
-    return ", ".join(f"{name} {json.dumps(value) if not isinstance(value, str) else value}" for name, value in given.items()) or "defaults"
+    shown = (f"{name} {value if isinstance(value, str) else json.dumps(value)}" for name, value in given.items())
+    return ", ".join(shown) or "defaults"
 
 
 def _claims() -> Markup:

@@ -53,15 +53,16 @@ def _form(settings: Settings, models: Sequence[ModelCard]) -> Markup:
     decoders = [tag("option", f"{item.title} · {item.mark}", value=item.name) for item in DECODERS]
     shown = next((card for card in models if card.name == settings.model), models[0])
     tasks = [tag("option", task.title, value=task.name, data_model=task.model, data_length=task.length) for task in TASKS]
+    cards = [tag("option", card.title, value=card.name, selected=card.name == settings.model) for card in models]
+    choices = (_choice(*item, number == 0) for number, item in enumerate(_EITHER))
     return tag(
         "form",
-        tag("fieldset", tag("legend", "What differs from run to run"), *(_choice(*item, number == 0) for number, item in enumerate(_EITHER)), class_="either"),
+        tag("fieldset", tag("legend", "What differs from run to run"), *choices, class_="either"),
         tag("div",
             _labelled("prompt", "Prompt", tag("textarea", shown.example_prompt or "", rows="2", id="field-prompt", name="prompt")),
             _labelled("task", "Task", tag("select", *tasks, id="field-task", name="task"), hidden=True), class_="form-row what"),
         tag("div",
-            _labelled("model", "Model", tag("select", *(tag("option", card.title, value=card.name, selected=card.name == settings.model) for card in models),
-                                            id="field-model", name="model")),
+            _labelled("model", "Model", tag("select", *cards, id="field-model", name="model")),
             _labelled("decoder", "Decoder", tag("select", *decoders, id="field-decoder", name="decoder")),
             _labelled("length", "Answer length", _number("length", TASKS[0].length)),
             _labelled("seed", "First seed", _number("seed", 0)),
@@ -113,10 +114,7 @@ def _results() -> Markup:
         "div",
         tag("h2", "What came out"),
         tag("ul", id="many-sentences"),
-        *(tag("section", tag("h3", title), tag("div", tag("label", "Score", tag("select", id="many-score")), class_="form-row") if name == "scores" else None,
-              tag("p", READING[name], class_="how"),
-              tag("div", id=f"many-{name}", class_="chart", role="img", aria_label=f"{title}; the table below and the sentences above hold its values"),
-              class_="figure") for name, title in charts),
+        *(_figure(*item) for item in charts),
         tag("details", tag("summary", "The order as a table"), _grid("many-places", "Steps of writing by place",
             ("Place", "Mean step", "Deviation", "Earliest", "Latest", "Runs"))),
         tag("h3", "The runs"),
@@ -124,6 +122,13 @@ def _results() -> Markup:
         _grid("many-table", "The runs", ("Run", "Seed", "Answer", "Verdict", "Steps", "Passes", "Tau", "Displaced", "Confidence")),
         id="many-results", hidden=True,
     )
+
+
+def _figure(name: str, title: str) -> Markup:
+    choice = tag("div", tag("label", "Score", tag("select", id="many-score")), class_="form-row") if name == "scores" else None
+    room = tag("div", id=f"many-{name}", class_="chart", role="img",
+               aria_label=f"{title}; the tables below and the sentences above hold its values")
+    return tag("section", tag("h3", title), choice, tag("p", READING[name], class_="how"), room, class_="figure")
 
 
 def _grid(name: str, label: str, titles: Sequence[str]) -> Markup:
@@ -169,4 +174,6 @@ def _verdicts(view: Ensemble) -> str:
     if not view.judged:
         return "No program can judge these answers, or none was finished."
     low, high = view.interval
-    return f"{view.right} of {view.judged} answers are right: {100 * view.right / view.judged:.0f} %, 95 % interval {low:.0f} to {high:.0f} %.{others}"
+    share = 100 * view.right / view.judged
+    return (f"{view.right} of {view.judged} answers are right: {share:.0f} %, 95 % interval {low:.0f} to {high:.0f} %."
+            f"{others}")

@@ -49,7 +49,8 @@ def test_the_table_and_its_chart_show_one_task_and_sort_by_keyboard(real: Site, 
     assert names(page) == ["fast_dllm", "llada", "random_order"]
     page.locator("#measured-chart").scroll_into_view_if_needed()
     page.wait_for_function("document.querySelector('#measured-chart').dataset.drawn === '1'")
-    drawn = "document.querySelector('#measured-chart').data.filter(part => part.mode !== 'lines').flatMap(part => part.x.map((x, k) => [x, part.y[k], part.error_y.array[k], part.error_y.arrayminus[k]]))"
+    drawn = """document.querySelector('#measured-chart').data.filter(part => part.mode !== 'lines').flatMap(part =>
+      part.x.map((x, k) => [x, part.y[k], part.error_y.array[k], part.error_y.arrayminus[k]]))"""
     assert sorted(page.evaluate(drawn)) == [[3, 90, 5, 10], [10, 80, 5, 10], [12, 20, 5, 10]]
     assert page.evaluate("document.querySelector('#measured-chart').data.find(part => part.name === 'Pareto front').x") == [3]
     page.get_by_role("button", name="Passes", exact=True).focus()
