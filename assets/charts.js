@@ -3,6 +3,7 @@
 
 import { token } from "./palette.js";
 
+const CLEAR = "rgba(0,0,0,0)";
 const drawn = new Map();
 let loading = null;
 
@@ -49,10 +50,10 @@ export function axis(title, more = {}) {
 }
 
 function themed(layout) {
-  const { ink } = colours();
+  const { ink, muted } = colours();
   const narrow = innerWidth < 600;
   return {
-    paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", margin: { l: 48, r: 8, t: 36, b: 44 }, hovermode: "closest", uirevision: "same",
+    paper_bgcolor: CLEAR, plot_bgcolor: CLEAR, modebar: { bgcolor: CLEAR, color: muted, activecolor: ink }, margin: { l: 48, r: 8, t: 36, b: 44 }, hovermode: "closest", uirevision: "same",
     font: { family: '"IBM Plex Sans", ui-sans-serif, system-ui, sans-serif', size: narrow ? 12 : 13, color: ink }, dragmode: narrow ? false : "zoom",
     legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" }, ...layout,
   };

@@ -118,12 +118,16 @@ def _score(score: Score) -> str:
 
 def _setting(item: Any) -> Markup:
     option: Option = item.metadata["option"]
-    default = option.auto or "off" if item.default in (None, MISSING) else str(item.default).lower() or "empty"
+    default = option.auto or "off" if item.default in (None, MISSING) else _plain(item.default)
     choices = f" One of {', '.join(option.choices)}." if option.choices else ""
     return join(
         tag("dt", option.title or item.name, " ", tag("code", item.name)),
         tag("dd", described(option), f"{choices} Default: {default}."),
     )
+
+
+def _plain(value: object) -> str:
+    return f"{value:g}" if isinstance(value, float) else str(value).lower() or "empty"
 
 
 def _measured() -> Markup:
