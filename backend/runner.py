@@ -15,7 +15,8 @@ from backend.events import End, Event, RunRequest, Totals
 from backend.forks import staged
 from backend.models.base import Model, ModelOutput
 from backend.noise import Noise
-from backend.passes import Pass, forward_together
+from backend.out_of_memory import REMEDY, is_memory, passes_together
+from backend.passes import Pass
 from backend.requests import Plan, prepare
 from backend.world import Decoding, Limits, Spent, World
 
@@ -90,10 +91,7 @@ class Lanes:
             if not keys:
                 continue
             asked = [self._waiting[key][1] for key in keys]
-            try:
-                parts: Sequence[ModelOutput | Exception] = forward_together(self._model, asked)
-            except Exception as error:  # any failure of the model ends the runs that shared the pass
-                parts = [error] * len(keys)
+            parts: Sequence[ModelOutput | Exception] = passes_together(self._model, asked)
             for key, part in zip(keys, parts, strict=True):
                 if key in self._waiting:
                     yield from self._advance(key, self._waiting.pop(key)[0], part)
@@ -158,8 +156,7 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
         reason, message = "cancelled", str(error)
     except AppError as error:
         reason, message = "error", str(error)
-    except Exception:
+    except Exception as error:
         log.exception("A run of %s failed.", plan.decoder.name)
-        reason = "error"
-        message = FAILED
+        reason, message = "error", f"The machine ran out of memory. {REMEDY}" if is_memory(error) else FAILED
     yield world.end(reason, message)

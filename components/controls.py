@@ -44,9 +44,9 @@ class Menu(gr.Dropdown):
 
     is_template = True
 
-    def preprocess(self, payload: Any) -> str | None:
-        """Return what was chosen, on the menu or not."""
-        return None if payload is None else str(payload)
+    def preprocess(self, payload: Any) -> str:
+        """Return what was chosen, on the menu or not; nothing where nothing was."""
+        return "" if payload is None else str(payload)
 
 
 @dataclass(frozen=True)

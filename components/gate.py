@@ -27,6 +27,7 @@ NUMBER_MAX = 2**63
 _LISTENER = re.compile(r"/gradio_api/(?:queue/join|(run|api|call)/([^/]*))/?")
 _LIBRARY = "/gradio_api/"
 _WORD = re.compile(r"[\w.-]{1,128}")
+_HALF = re.compile("[\ud800-\udfff]")
 _NAMES = ("session_hash", "event_id")
 
 
@@ -107,8 +108,13 @@ def _check_value(field: str, value: Any, depth: int) -> None:
         raise Refusal(422, field, "A number in it is not finite.")
     if isinstance(value, int) and abs(value) >= NUMBER_MAX:
         raise Refusal(422, field, f"A number in it is beyond {NUMBER_MAX}.")
+    if isinstance(value, str) and _HALF.search(value):
+        raise Refusal(422, field, "A text in it holds half a character, which cannot be written.")
     if isinstance(value, dict):
+        if "path" in value:  # how the library writes a file of the server
+            raise Refusal(422, field, "It names a file, and no listener of this page takes one.")
         for key, item in value.items():
+            _check_value(field, key, depth + 1)
             _check_value(key[:40] if depth == 0 else field, item, depth + 1)
     elif isinstance(value, list):
         for item in value:

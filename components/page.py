@@ -125,7 +125,8 @@ def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
         tag("button", "Lessons", type="button", id="lessons-open", title="Guided lessons, a few minutes each"),
-        tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
+        *(tag("a", words, href=f"{root_path}/{page}", target="_blank", rel="noopener")
+          for words, page in (("Decoders", "decoders"), ("Many runs", "many"), ("Help", "help"))),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),
         aria_label="Page",
@@ -172,7 +173,7 @@ def _template() -> gr.Textbox:
         with gr.Row(elem_id="template-row"):
             template = gr.Textbox(
                 label="Answer with blanks", lines=1, max_lines=4, elem_id="field-template", buttons=[],
-                info="▢ or _ is one masked place, _{12} twelve. The words between are locked; the answer is as long as this.",
+                info="▢ or `_` is one masked place, `_{12}` twelve. The words between are locked; the answer is as long as this.",
                 placeholder="The ▢▢▢ sea; empty: every place is masked",
             )
             blank = gr.Button("▢ Blank", elem_id="blank", size="md")

@@ -15,6 +15,7 @@ from fastapi import FastAPI
 from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
+from components import leaves
 from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.page import build
@@ -33,6 +34,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
     app.include_router(studio_router(engine))
     app.include_router(router(engine, settings.root_path))
+    app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     app.add_middleware(Gate, takes=inputs_of(page))
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too

@@ -74,7 +74,7 @@ class FakeModel:
 
     def info(self) -> ModelInfo:
         return ModelInfo(self.name, self.family, self.kind, self.weights_hash, "float32", "cpu",
-                         self.vocab_size, self.mask_id, self.eos_id, {"torch": torch.__version__}, tuple(sorted(self.stop_ids)))
+                         self.vocab_size, self.mask_id, self.eos_id, {"torch": str(torch.__version__)}, tuple(sorted(self.stop_ids)))
 
     def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
         left, right = input_ids.roll(1, 1), input_ids.roll(-1, 1)

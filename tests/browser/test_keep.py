@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Page, expect
 
+from backend.kept import KeptRuns
 from backend.store import dump_run, parse_text
 from components import exports
 from tests.browser.conftest import Site, Visit, cells, fill, run, seek
@@ -36,8 +37,7 @@ def test_a_saved_run_is_opened_renamed_and_deleted_and_is_equal_after_the_server
     before = dump_run(real.run_of(page).events_so_far)
     saved(page)
     saved(page)  # twice is once
-    real.engine._kept._runs.clear()
-    real.engine._kept._sizes.clear()
+    real.engine._kept = KeptRuns(64, 2**28)
     page.reload()
     page.wait_for_function("document.documentElement.dataset.unmask === 'ready' && window.unmask.trace.steps > 0")
     press(page, "Runs")
@@ -109,8 +109,7 @@ def test_storage_that_is_forbidden_or_full_is_said_and_nothing_is_lost(real: Sit
 def test_a_run_that_the_server_has_forgotten_cannot_be_saved_and_says_so(real: Site, visit: Visit) -> None:
     page = visit(real, bears="404")
     made(page)
-    real.engine._kept._runs.clear()
-    real.engine._kept._sizes.clear()
+    real.engine._kept = KeptRuns(64, 2**28)
     press(page, "Save")
     expect(page.locator(".note.bad")).to_contain_text("does not keep this run any more")
 

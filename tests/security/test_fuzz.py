@@ -190,9 +190,12 @@ def test_a_message_beyond_the_limit_is_refused_with_the_limit(served: tuple[Test
     ({"data": "x", "fn_index": 0}, "data: 'x' is not a list"),
     ({"data": [], "fn_index": True}, "fn_index: True is no listener"),
     ({"data": [], "fn_index": [0]}, "fn_index: [0] is no listener"),
-    ({"data": [], "session_hash": "\ud800"}, "session_hash: It is not a name"),
+    ({"data": [], "session_hash": "a b"}, "session_hash: It is not a name"),
+    ({"data": ["x\ud800"]}, "data: A text in it holds half a character"),
+    ({"data": [], "x\udfff": 1}, "body: A text in it holds half a character"),
     ({"data": [], "event_data": ["x"]}, "event_data: It is a list"),
     ({"data": [NESTED]}, f"data: It is nested deeper than {DEPTH_MAX}"),
+    ({"data": [{"path": "/etc/passwd"}]}, "data: It names a file"),
     ({"data": [2**70]}, "data: A number in it is beyond"),
 ])
 def test_a_body_that_the_page_could_not_send_is_refused_by_field(
