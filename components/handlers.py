@@ -226,11 +226,7 @@ class Desk:
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Return prompt, model and length of the example that was picked."""
-<<<<<<< HEAD
         index = _sent(event).get("index")
-=======
-        index = (event._data or {}).get("index")
->>>>>>> main
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 3
         opening = self._offered[index]
