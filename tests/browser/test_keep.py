@@ -93,9 +93,9 @@ def test_a_broken_or_hostile_text_is_refused_and_the_run_that_is_shown_stays(rea
 
 
 @pytest.mark.parametrize(("sabotage", "words"), [
-    ("IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError'); }", "does not let the page store anything"),
-    ("IDBObjectStore.prototype.put = function () { this.transaction.abort(); throw new DOMException('full', 'QuotaExceededError'); }", "storage for this page is full"),
-])
+    ("() => { IDBFactory.prototype.open = () => { throw new DOMException('no', 'SecurityError'); }; }", "does not let the page store anything"),
+    ("() => { IDBObjectStore.prototype.put = function () { this.transaction.abort(); throw new DOMException('full', 'QuotaExceededError'); }; }", "storage for this page is full"),
+], ids=["forbidden", "full"])
 def test_storage_that_is_forbidden_or_full_is_said_and_nothing_is_lost(real: Site, visit: Visit, sabotage: str, words: str) -> None:
     page = visit(real)
     made(page)

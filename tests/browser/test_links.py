@@ -128,6 +128,7 @@ def test_a_request_that_the_model_refuses_is_filled_in_and_the_reason_stands_at_
 
 def test_without_a_clipboard_the_link_is_shown_to_be_copied(real: Site, visit: Visit) -> None:
     page = visit(real)
+    seek(page, 3)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: { writeText: () => Promise.reject(new Error('no')) } })")
     page.get_by_role("button", name="Share", exact=True).click()
     shown = page.get_by_role("textbox", name="Link", exact=True)
