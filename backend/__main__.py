@@ -56,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--revision", help="branch, tag or commit of a hub repository")
     checking.add_argument("--mask-id", type=int, help="for a folder whose mask token is not known")
     checking.set_defaults(command=_check)
+    exporting = commands.add_parser("export", help="turn a saved run into a page that plays it without a server")
+    exporting.add_argument("run", type=Path, metavar="RUN.unmask", help="a run saved by --out, save_run or the page")
+    exporting.add_argument("--html", type=Path, required=True, metavar="FILE", help="the page to write")
+    exporting.set_defaults(command=_export)
     for name, command, text in (
         ("models", _models, "the models that ship with the project"),
         ("decoders", _decoders, "the decoders, their settings and ranges"),
@@ -127,6 +131,15 @@ def _check(arguments: argparse.Namespace) -> int:
                        mask_id=arguments.mask_id)
     for line in check(model):
         _say(line)
+    return 0
+
+
+def _export(arguments: argparse.Namespace) -> int:
+    from backend import show
+    from backend.store import load_run, write_whole
+
+    write_whole(show(load_run(arguments.run)).html.encode(), arguments.html)
+    _say(f"Wrote {arguments.html}.")
     return 0
 
 

@@ -104,6 +104,8 @@ class Crowd:
         try:
             while self._flying or (waiting and not self._stopped.is_set()):
                 waiting = self._begin(waiting)
+                for handle in self._flying.values():
+                    handle.touch()  # whoever reads the crowd reads every run of it
                 first = next(iter(self._flying.values()), None)
                 first.wait(LOOK_S) if first else self._stopped.wait(LOOK_S)
                 ended = tuple((number, handle) for number, handle in self._flying.items() if handle.ended)

@@ -31,8 +31,8 @@ _DIGITS = 6
 class Encoder:
     """Turns one run's events into wire objects, in order; knows how long its canvas is by now."""
 
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: str, lane: int = 0) -> None:
+        self.run_id, self.lane = run_id, lane
         self._start: Start | None = None
         self._length = 0
 
@@ -41,7 +41,7 @@ class Encoder:
 
         ``created`` is in seconds since the epoch; the page measures its own delay with it.
         """
-        encoded = [self._one(event) for event in events]
+        encoded = [{"lane": self.lane, **self._one(event)} for event in events]
         for item, at in zip(encoded, created, strict=False):
             item["created"] = round(at, 4)
         return encoded
@@ -62,13 +62,15 @@ class Encoder:
         return ranges(self._start) if self._start else {}
 
 
-def batch(run_id: str, number: int, events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the ``number``-th message of a run as JSON text.
+def batch(runs: Sequence[str | None], number: int, events: Sequence[Mapping[str, Any]]) -> str:
+    """Return the ``number``-th message of a stream as JSON text; ``runs`` are those of the lanes.
+
+    None is a lane that stays as it is.
 
     Text, because the UI library sends the difference to the last value: of two objects that is
     several times their size, of two texts it is the new one.
     """
-    return dumps({"v": VERSION, "n": number, "run": run_id, "lanes": 1, "events": events})
+    return dumps({"v": VERSION, "n": number, "runs": runs, "events": events})
 
 
 def dumps(value: Any) -> str:
@@ -83,7 +85,6 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
     decoder = find_decoder(request.decoder)
     task = find_task(request.prompt) if request.prompt else None
     return {
-        "lane": 0,
         "kind": "start",
         "run": run_id,
         "decoder": request.decoder,
@@ -105,6 +106,7 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
             "settings": dict(request.settings),
             "seed": request.seed,
             "top_k": request.top_k,
+            "forks": [asdict(fork) for fork in request.forks],
         },
         "texts": _texts(event.texts),
         "measures": measures(event),
@@ -116,7 +118,6 @@ def step(event: Step, score_ranges: Mapping[str, tuple[float, float]], length: i
     """Return the ``step`` object; ``length`` is that of the canvas when the step's pass ran."""
     written = {position for position, _, _ in event.writes}
     return {
-        "lane": 0,
         "kind": "step",
         "index": event.index,
         "passes": event.passes,
@@ -139,13 +140,12 @@ def step(event: Step, score_ranges: Mapping[str, tuple[float, float]], length: i
 
 def branch(event: Branch) -> dict[str, Any]:
     """Return the ``branch`` object."""
-    return {"lane": 0, "kind": "branch", **asdict(event), "writes": _writes(event.writes)}
+    return {"kind": "branch", **asdict(event), "writes": _writes(event.writes)}
 
 
 def end(event: End, begun: Start | None) -> dict[str, Any]:
     """Return the ``end`` object, with the verdict of a finished answer that a program can judge."""
     return {
-        "lane": 0,
         "kind": "end",
         "reason": event.reason,
         "message": event.message,
@@ -165,9 +165,9 @@ def verdict(event: End, begun: Start | None) -> dict[str, Any] | None:
     return {"task": task.name, "title": task.title, "right": judged.right, "why": judged.why}
 
 
-def queue(ahead: int) -> dict[str, Any]:
+def queue(ahead: int, lane: int = 0) -> dict[str, Any]:
     """Return the object that says how many runs come first."""
-    return {"lane": 0, "kind": "queue", "ahead": ahead}
+    return {"lane": lane, "kind": "queue", "ahead": ahead}
 
 
 def candidates(event: Step, positions: Iterable[int] | None = None) -> list[list[Any]]:

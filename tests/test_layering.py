@@ -32,7 +32,9 @@ LAYERS = (
     ("app",),
 )
 STANDARD_ONLY = LAYERS[0]
-SEEN_BY_PAGE = ("canvas", "crowd", "engine", "ensemble", "errors", "events", "settings", "store", "requests", "explanations")
+SEEN_BY_PAGE = (
+    "canvas", "crowd", "engine", "ensemble", "errors", "events", "explanations", "forks", "requests", "settings", "store", "template",
+)
 """Modules of ``backend`` that ``components`` may import, besides catalogues, their bases and checkers."""
 
 

@@ -179,6 +179,9 @@ class Decoder(Protocol):
     def wants(self, settings: Any) -> frozenset[str]:
         """Return what these settings need of a model: ``needs``, or more."""
 
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return the token ids that each setting names; they must be in the vocabulary, and not the mask."""
+
     def draws(self, settings: Any) -> bool:
         """Tell whether anything is drawn by lot, so that another seed may give another run."""
 
@@ -239,6 +242,10 @@ class BaseDecoder:
     def wants(self, settings: Any) -> frozenset[str]:
         """Return ``needs``."""
         return self.needs
+
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return none: settings of most decoders are numbers and words."""
+        return {}
 
     def draws(self, settings: Any) -> bool:
         """Tell whether the ``temperature`` setting is above 0; without one nothing is drawn."""

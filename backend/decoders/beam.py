@@ -71,7 +71,7 @@ class BeamSearch(BaseDecoder):
             extended = _extended(live, views, place, settings.beams)
             live = []
             for beam in extended:
-                ended = beam.canvas[place] == world.eos_id
+                ended = beam.canvas[place] in world.stop_ids
                 kept = len(live) < settings.beams
                 nodes += 1
                 yield world.branch(nodes, beam.node, beam.total, kept, ((place, beam.canvas[place], beam.probs[place]),))

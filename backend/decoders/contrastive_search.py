@@ -74,7 +74,7 @@ class ContrastiveSearch(BaseDecoder):
             verdict = judged(probs, states[:, 0], context, world.settings.alpha)
             won = verdict.scores.index(max(verdict.scores))
             yield world.step(_choice(place, tokens, probs, verdict, won))
-            if tokens[won] == world.eos_id:
+            if tokens[won] in world.stop_ids:
                 return
             context = torch.cat([context, states[won]])
             logits = output.logits[won : won + 1]

@@ -131,7 +131,7 @@ def _fresh(world: World, block: Block) -> _Canvas:
 
 
 def _refine(world: World, canvas: _Canvas, cache: Cache) -> Asking:
-    """Ask for the pass over a canvas and return its logits, float32 on the CPU. [C, V]"""
+    """Ask for the pass over a canvas and return its logits, float32 on the model's device. [C, V]"""
     import torch
 
     begin, end = canvas.block

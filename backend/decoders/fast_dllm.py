@@ -26,7 +26,7 @@ from backend.decoders.base import (
     writes_of,
 )
 from backend.decoders.caches import aged
-from backend.decoders.schedules import Progress, advanced, block_problems
+from backend.decoders.schedules import Progress, advanced, block_problems, even_schedule
 from backend.errors import Problem
 
 if TYPE_CHECKING:
@@ -120,7 +120,8 @@ class FastDllm(BaseDecoder):
         # row before: it is now or never.
         at = view.positions.index(block[0])
         tokens, probs = view.drawn(world.settings.temperature)
-        return replace(choice, writes=writes_of(view, [at], tokens, probs),
+        return replace(choice, writes=writes_of(view, [at], tokens, probs), notes={**choice.notes, "accepted": 1},
+                       state=_after_one(choice.state, len(view.within(block)) - 1),
                        why="The block's first token is written from the pass over everything: the cached rows do not predict it.")
 
     def choose(self, view: View, settings: Settings, state: Progress | None) -> Choice:
@@ -136,6 +137,16 @@ class FastDllm(BaseDecoder):
             notes={"block": progress.block, "accepted": count},
             state=progress.next,
         )
+
+
+def _after_one(progress: Progress, masked: int) -> Progress:
+    """Return the progress after an opening pass that wrote one token whatever its share was.
+
+    As in the reference the opening counts as a pass of the block; its other passes share what is left,
+    and a block that had no other gets one.
+    """
+    rest = even_schedule(masked, max(len(progress.schedule) - 1, 1))
+    return replace(progress, schedule=(1, *rest), done=1)
 
 
 def _idle(state: Progress | None) -> Choice:
@@ -176,5 +187,5 @@ def _accepted(falling: list[float], settings: Settings, progress: Progress) -> t
             return 1, (f"No position reached {settings.threshold:g}; the best one, at {falling[0]:.3f}, "
                        "is written so that the run goes on.")
         return count, f"{count} of {masked} masked positions reached {settings.threshold:g}."
-    count = progress.schedule[progress.done]
+    count = progress.quota
     return count, f"{count} of {masked} masked positions written: the schedule's share, most confident first."

@@ -52,7 +52,7 @@ class Wedlm(BaseDecoder):
         while world.masked:
             leading = leading_filled(world.canvas[committed:end], world.mask_id)
             refill = min(leading, layout.end - end)
-            if world.eos_id in world.canvas[committed : committed + leading]:
+            if not world.stop_ids.isdisjoint(world.canvas[committed : committed + leading]):
                 return
             end += refill
             slots = world.canvas[committed:end]
