@@ -10,12 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from backend.decoders.catalogue import DECODERS
+from backend.decoders.catalogue import DECODERS, register_modules
 from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest, to_lines
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import CARDS, MODELS
-from backend.reference import default_text, markdown, range_text
+from backend.reference import default_text, markdown, needs_text, range_text
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE_FILE = ROOT / "assets" / "examples" / "first.unmask"
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="decode one prompt and write its events as JSON lines")
     run.add_argument("--model", default="tiny-diffusion", help="catalogue name, folder or hub id")
     run.add_argument("--decoder", default="llada", help="see: python -m backend decoders")
+    run.add_argument("--decoders", default="", metavar="MODULE", help="module with decoders of your own, imported first")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the decoder; repeatable")
     run.add_argument("--prompt", help="text; the model's example when no prompt is given")
     run.add_argument("--prompt-ids", metavar="1,2,3", help="the prompt as token ids")
@@ -75,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from backend.runner import run
     from backend.store import save_run
 
+    register_modules(arguments.decoders)
     request = RunRequest(
         arguments.decoder, prompt=arguments.prompt, prompt_ids=_ids(arguments.prompt_ids),
         length=arguments.length, settings=dict(map(_setting, arguments.set)), seed=arguments.seed,
@@ -143,7 +145,8 @@ def _export(arguments: argparse.Namespace) -> int:
 
 def _decoders(arguments: argparse.Namespace) -> int:
     for decoder in DECODERS:
-        _say(f"{decoder.name}  [{decoder.mark}]\n    {decoder.title}. {decoder.summary}\n    source: {decoder.source}")
+        _say(f"{decoder.name}  [{decoder.mark}]\n    {decoder.title}. {decoder.summary}\n    source: {decoder.source}\n"
+             f"    cost of a step: {decoder.cost} Needs a model that {needs_text(decoder)}.")
         for item in fields(decoder.Settings):
             _say(f"    {item.name} [{default_text(item)}]  {range_text(item)}  {item.metadata['option'].help}")
     return 0

@@ -6,13 +6,14 @@ every running one a pass in turn (runs of one model share it), and honours cance
 
 from __future__ import annotations
 
+import itertools
 import logging
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.errors import BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, RunRequest, Totals
@@ -21,6 +22,10 @@ from backend.kept import KeptRuns
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from backend.shelf import Shelf
+
+if TYPE_CHECKING:
+    from backend.models.base import Model
+    from backend.requests import Plan
 
 log = logging.getLogger(__name__)
 
@@ -62,11 +67,14 @@ class Engine(Protocol):
     def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
         """Return what of ``request`` does not fit a loaded model."""
 
-    def submit(self, model_name: str, request: RunRequest) -> RunHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
         """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
         """Return a run that is still kept, or None."""
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Keep a run that was made elsewhere; its events are whole and checked."""
 
 
 @dataclass(frozen=True)
@@ -155,29 +163,50 @@ class LocalEngine:
             return error.problems
         return ()
 
-    def submit(self, model_name: str, request: RunRequest) -> RunHandle:
-        """Queue a run and return its handle.
+    def plan(self, model_name: str, request: RunRequest) -> tuple[Model, Plan]:
+        """Return the model, loaded when needed, and the plan of a run on it.
 
-        Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` when the
-        queue is full.
+        Raises ``RequestError`` for every wrong field, ``AppError`` for a model that is not offered,
+        or ``ModelError``.
         """
         from backend.requests import prepare
 
         model = self.load(model_name)
-        plan = prepare(model, request, canvas_max=self._settings.canvas_max)
-        handle = RunHandle(self, model_name, request, self._clock)
+        return model, prepare(model, request, canvas_max=self._settings.canvas_max)
+
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
+        """Queue a run and return its handle.
+
+        Runs of one ``group`` take one place between them, in the queue and among the running, and are
+        not kept once they are over. Raises what ``plan`` raises, or ``BusyError`` when the queue is full.
+        """
+        model, plan = self.plan(model_name, request)
+        handle = RunHandle(self, model_name, request, self._clock, group)
         with self._wake:
             if self._closed:
                 raise BusyError("The server is closing and takes no new runs.", "Try again when it is back.")
-            waiting = len(self._queued)
-            room = self._settings.max_running - len(self._running)
-            if waiting >= self._settings.max_queued + max(room, 0):
+            running, queued = _groups(self._running.values()), _groups(self._queued)
+            waiting = len(queued - running)
+            room = self._settings.max_running - len(running)
+            if handle.group not in queued | running and waiting >= self._settings.max_queued + max(room, 0):
                 raise BusyError(f"{waiting} runs wait already; the limit is {self._settings.max_queued}.",
                                 "Try again in a minute.")
             # The model goes along: unloading it meanwhile only takes it out of the menu.
             self._queued.append((handle, (model, plan)))
-            self._kept.add(handle)
+            if not group:
+                self._kept.add(handle)
             self._wake.notify_all()
+        return handle
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Return the handle of a run that was made elsewhere, kept as if it had ended here."""
+        begun = events[0]
+        handle = RunHandle(self, begun.model.name, begun.request, self._clock)
+        for event in events:
+            handle.push(event)
+        with self._wake:
+            self._kept.add(handle)
+            self._kept.ended(handle, handle.recorded)
         return handle
 
     def find(self, run_id: str) -> RunHandle | None:
@@ -193,10 +222,11 @@ class LocalEngine:
             self._wake.notify_all()
 
     def ahead_of(self, handle: RunHandle) -> int:
-        """Return how many queued runs come before this one; 0 once it runs."""
+        """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
-            order = [item.id for item, _ in self._queued]
-        return order.index(handle.id) if handle.id in order else 0
+            before = list(itertools.takewhile(lambda item: item[0] is not handle, self._queued))
+            waits = len(before) < len(self._queued)
+            return len(_groups(before) - _groups(self._running.values()) - {handle.group}) if waits else 0
 
     def close(self) -> None:
         """Cancel every run and stop the owner thread."""
@@ -237,10 +267,11 @@ class LocalEngine:
         return dropped
 
     def _admit(self) -> list[tuple[RunHandle, object]]:
-        admitted = []
-        while self._queued and len(self._running) < self._settings.max_running:
+        admitted, groups = [], _groups(self._running.values())
+        while self._queued and (self._queued[0][0].group in groups or len(groups) < self._settings.max_running):
             handle, plan = self._queued.popleft()
             handle.touch()
+            groups.add(handle.group)
             self._running[handle.id] = (handle, plan)
             admitted.append((handle, plan))
         return admitted
@@ -248,6 +279,11 @@ class LocalEngine:
     def _end_queued(self, handle: RunHandle) -> None:
         handle.push(End("cancelled", "", NOTHING))
         with self._wake:
+            self._remember(handle)
+
+    def _remember(self, handle: RunHandle) -> None:
+        """Note that a run is over; one of a group is read by whoever drives the group, and not kept."""
+        if handle.group == handle.id:
             self._kept.ended(handle, handle.recorded)
 
     def _begin(self, lanes: dict[str, _Room], admitted: list[tuple[RunHandle, object]]) -> None:
@@ -291,7 +327,7 @@ class LocalEngine:
             if isinstance(event, End):
                 with self._wake:
                     del self._running[run_id]
-                    self._kept.ended(handle, handle.recorded)
+                    self._remember(handle)
             handle.push(event)
 
     def _threads_for(self, model: object) -> int:
@@ -309,3 +345,8 @@ def _use_threads(count: int) -> None:
 
     if torch.get_num_threads() != count:
         torch.set_num_threads(count)
+
+
+def _groups(items: Iterable[tuple[RunHandle, object]]) -> set[str]:
+    """Return the groups of these runs; a run by itself is one of its own."""
+    return {handle.group for handle, _ in items}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -18,12 +18,38 @@ Write = tuple[int, int, float]
 """(canvas position, token id, probability in 0..1 that the model gave this token)."""
 
 
+class Edit(NamedTuple):
+    """One thing that a reader changes at a step: ``write`` a token, ``erase`` a position, or ``forbid`` a token there."""
+
+    action: str
+    position: int
+    token: int | None = None
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where a run leaves its parent: the step, what is changed there, and who goes on (see ``forks``).
+
+    ``decoder`` None is the one at work, which keeps what it remembers. ``parent`` names the parent where it is shown.
+    """
+
+    step: int
+    edits: tuple[Edit, ...] = ()
+    decoder: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edits", tuple(Edit(*edit) for edit in self.edits))
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What a visitor asks for: one prompt, one decoder, its settings, one seed.
 
     ``length`` counts response positions. ``fixed`` maps response positions to token ids that stay.
-    ``top_k`` is how many candidates are recorded per masked position and step.
+    ``top_k`` is how many candidates are recorded per masked position and step. ``forks`` make the run a
+    branch of the one without them.
     """
 
     decoder: str
@@ -34,6 +60,7 @@ class RunRequest:
     seed: int = 0
     fixed: Mapping[int, int] = field(default_factory=dict)
     top_k: int = 8
+    forks: tuple[Fork, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -164,6 +191,7 @@ _NESTED: dict[str, type] = {
     "candidates": Candidates,
     "totals": Totals,
 }
+_LISTED: dict[str, type] = {"forks": Fork}
 _ID_KEYED = frozenset({"texts", "fixed"})
 """Mappings with integer keys: JSON objects only have text keys, so they travel as pairs."""
 
@@ -205,6 +233,8 @@ def _plain(record: Any) -> dict[str, Any]:
         value = getattr(record, item.name)
         if item.name in _NESTED:
             value = _plain(value)
+        elif item.name in _LISTED:
+            value = tuple(map(_plain, value))
         elif item.name in _ID_KEYED:
             value = sorted(value.items())
         plain[item.name] = value
@@ -216,6 +246,8 @@ def _built(cls: type, record: Mapping[str, Any]) -> Any:
     for name, value in record.items():
         if name in _NESTED:
             value = _built(_NESTED[name], value)
+        elif name in _LISTED:
+            value = tuple(_built(_LISTED[name], one) for one in value)
         elif name in _ID_KEYED:
             value = {int(key): item for key, item in value}
         values[name] = _frozen(value)

@@ -28,9 +28,10 @@ class RunHandle:
     """A run of an engine; the owner thread pushes, any number of visitors read."""
 
     def __init__(
-        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic
+        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = ""
     ) -> None:
         self.id = secrets.token_hex(16)
+        self.group = group or self.id
         self.model_name = model_name
         self.request = request
         self.cancelled = False
@@ -77,6 +78,12 @@ class RunHandle:
     def touch(self) -> None:
         """Note that somebody reads the run, or begins to be awaited."""
         self._read_at = self._clock()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait until the run is over, ``seconds`` at most; return whether it is."""
+        self.touch()
+        with self._changed:
+            return self._changed.wait_for(self._over, seconds)
 
     def cancel(self) -> None:
         """End the run before its next forward pass; nothing happens to one that is over."""

@@ -11,6 +11,7 @@ from backend.decoders.base import Decoder, Layout, resolved
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.errors import ModelError, Problem, RequestError
 from backend.events import RunRequest
+from backend.forks import checked as checked_forks
 from backend.models.base import Model
 from backend.tape import OPEN
 
@@ -64,6 +65,9 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
         raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks, after {len(prompt_ids)} "
                                               f"of the prompt, and the window is {window}; ask for fewer.")])
     layout = _layout(len(prompt_ids), extent, fixed)
+    wrong = checked_forks(model, request, range(layout.prompt_length, layout.end))
+    if wrong:
+        raise RequestError(wrong)
     mask_id = OPEN if model.mask_id is None else model.mask_id
     answer = [fixed.get(at, mask_id) for at in range(extent)]
     return Plan(request, decoder, settings, layout, (*prompt_ids, *answer), mask_id)
@@ -80,10 +84,11 @@ def _normal(request: RunRequest, model: Model) -> RunRequest:
         ids = None if ids is None else tuple(map(index, ids))
         fixed = {index(at): index(token) for at, token in dict(request.fixed).items()}
         settings = dict(request.settings)
+        forks = tuple(replace(fork) for fork in request.forks)
     except (TypeError, ValueError) as error:
         raise RequestError([Problem("request", "prompt_ids must be whole numbers, fixed must map positions to token ids, "
-                                               f"settings must map names to values; {error}.")]) from error
-    return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed)
+                                               f"settings must map names to values, forks must be Forks; {error}.")]) from error
+    return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed, forks=forks)
 
 
 def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> tuple[int, ...]:

@@ -10,9 +10,9 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator, Sequence
 
-from backend.decoders.base import Decoder
 from backend.errors import AppError
 from backend.events import End, Event, RunRequest, Totals
+from backend.forks import staged
 from backend.models.base import Model, ModelOutput
 from backend.noise import Noise
 from backend.out_of_memory import REMEDY, is_memory, passes_together
@@ -149,7 +149,7 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
     yield world.start()
     reason, message = "done", ""
     try:
-        yield from _decode(plan.decoder, world)
+        yield from staged(plan.decoder, plan.request.forks, world)
     except Spent as error:
         reason, message = "budget", str(error)
     except Cancelled as error:
@@ -160,9 +160,3 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
         log.exception("A run of %s failed.", plan.decoder.name)
         reason, message = "error", f"The machine ran out of memory. {REMEDY}" if is_memory(error) else FAILED
     yield world.end(reason, message)
-
-
-def _decode(decoder: Decoder, world: World) -> Decoding:
-    """Return the decoder's own loop, or the one loop of all that only choose."""
-    own = getattr(decoder, "decode", None)
-    return world.choosing(decoder) if own is None else own(world)

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from backend.checking import check_run
 from backend.errors import RunFileError
-from backend.events import Event, from_json, to_lines
+from backend.events import End, Event, from_json, to_lines
 
 FORMAT = "unmask-run"
 VERSION = 1
@@ -100,6 +100,24 @@ def parse_run(data: bytes, name: str = "This text") -> tuple[Event, ...]:
         check_run(events)
     except ValueError as error:
         raise RunFileError(f"{name} holds no run: {error}", "Record the run again.") from error
+    return events
+
+
+def parse_text(data: bytes, name: str = "This text") -> tuple[Event, ...]:
+    """Return the finished run in the bytes of a run file, or in bare JSON lines as the command line prints them.
+
+    Raises ``RunFileError`` as ``load_run`` does, and for a run without an end.
+    """
+    data = data.strip() + b"\n"
+    if data == b"\n":
+        raise RunFileError(f"{name} is empty.", "Give a run file, or its events as JSON lines.")
+    if b'"format"' not in data.partition(b"\n")[0]:
+        lines = list(filter(None, data.split(b"\n")))
+        header = {"format": FORMAT, "version": VERSION, "events": len(lines), "sha256": hashlib.sha256(data).hexdigest()}
+        data = json.dumps(header).encode() + b"\n" + data
+    events = parse_run(data, name)
+    if not isinstance(events[-1], End):
+        raise RunFileError(f"{name} is a run without an end.", "Export it once it has ended.")
     return events
 
 

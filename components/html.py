@@ -105,8 +105,10 @@ def whole_page(title: str, *body: object, policy: str, styles: tuple[Markup, ...
     return _sendable(tag("html", head, tag("body", *body), lang="en"))
 
 
-def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None) -> Markup:
-    """Return a whole page that needs no script; ``dark`` is a sheet for systems in dark mode."""
+def document(
+    title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None, modules: tuple[str, ...] = ()
+) -> Markup:
+    """Return a whole page; ``dark`` is a sheet for systems in dark mode, ``modules`` are scripts of our own."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -114,6 +116,7 @@ def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark:
         tag("title", title),
         *(tag("link", rel="stylesheet", href=sheet) for sheet in stylesheets),
         tag("link", rel="stylesheet", href=dark, media="(prefers-color-scheme: dark)") if dark else None,
+        *(module(source) for source in modules),
     )
     page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
     return _sendable(page)

@@ -22,13 +22,14 @@ from components.canvas_view import table
 from components.export_view import export_page
 from components.help_view import help_page
 from components.html import Markup, document, tag
+from components.second import described
 from components.summary_view import run_line
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
 NOT_YET = "This run has not begun yet. Come back in a moment."
-STYLES = ("assets/style.css", "assets/page.css")
+STYLES = ("assets/style.css", "assets/page.css", "assets/studio.css")
 DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 
@@ -39,7 +40,7 @@ Index = Annotated[int, Query(ge=0)]
 def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
-    find = _finder(engine)
+    find = finder(engine)
     look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
@@ -73,6 +74,10 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
     def saved(run_id: str) -> Response:
         return leaf(run_id, lambda events: _file(dump_run(events), "run.unmask"))
 
+    @routes.get("/choices")
+    def choices() -> Response:
+        return _json(described(engine.models()))
+
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:
         return HTMLResponse(help_page(**look))
@@ -105,7 +110,9 @@ def candidates_object(events: Sequence[Event], first: int, last: int) -> dict[st
     return {"steps": wanted, "texts": texts}
 
 
-def _finder(engine: Engine) -> Callable[[str], Events]:
+def finder(engine: Engine) -> Callable[[str], Events]:
+    """Return what finds the events of a kept run, or of the recorded example, by id; it raises 404 for others."""
+
     def find(run_id: str) -> Events:
         if run_id == EXAMPLE:
             return _example()

@@ -15,11 +15,13 @@ from fastapi import FastAPI
 from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
+from components import leaves
 from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.page import build
 from components.routes import DARK, STYLES, router
 from components.shield import Shield
+from components.studio_routes import studio_router
 from components.theme import theme
 
 log = logging.getLogger(__name__)
@@ -30,7 +32,9 @@ _SCRIPTS = ("assets/page.js", "assets/app.js")
 def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
+    app.include_router(studio_router(engine))
     app.include_router(router(engine, settings.root_path))
+    app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Gate, takes=inputs_of(page))

@@ -56,6 +56,8 @@ class Assd(BaseDecoder):
     title = "ASSD: draft, then verify"
     source = "arXiv 2504.20456; github.com/gabeguo/any-order-speculative-decoding @ 83a444d7, batched variant ours"
     mark = "reconstructed"
+    cost = ("One forward pass over the canvas for a round of drafts, then one with a sequence per draft that "
+            "verifies them.")
     Settings = Settings
 
     def decode(self, world: World) -> Decoding:

@@ -51,6 +51,7 @@ class BeamSearch(BaseDecoder):
     source = "The standard meaning"
     needs = frozenset({"causal", "cache"})
     remasks = True
+    cost = "One forward pass over the newest token of every beam; everything before is kept."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

@@ -47,6 +47,7 @@ class ContrastiveSearch(BaseDecoder):
     title = "Contrastive search: likely, and not what was said"
     source = "arXiv 2202.06417; github.com/yxuansu/SimCTG @ 3a91449c"
     needs = frozenset({"causal", "cache"})
+    cost = "One forward pass over the candidates of one place, a sequence for each."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

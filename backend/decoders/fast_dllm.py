@@ -22,7 +22,8 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, Score, View, cut, default_block, most_probable, option,
+    writes_of,
 )
 from backend.decoders.caches import aged
 from backend.decoders.schedules import Progress, advanced, block_problems, even_schedule
@@ -58,6 +59,13 @@ class FastDllm(BaseDecoder):
     name = "fast_dllm"
     title = "Fast-dLLM: all that are sure enough"
     source = "arXiv 2505.22618; github.com/NVlabs/Fast-dLLM llada/generate.py @ 24cc59e7"
+    cost = ("One forward pass over the whole canvas; with a cache, one such pass opens a block and the others "
+            "compute the block (dual) or it and what follows (prefix).")
+    scores = (
+        Score("cache_drift", "Cache drift", "How far the prediction with stale keys and values is from that of a full pass "
+              "(Kullback-Leibler divergence). The scale ends at 1 nat.", "nats", "further from the truth", 0.0, 1.0,
+              when={"audit": (True,), "cache": ("prefix", "dual")}),
+    )
     Settings = Settings
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[tuple[int, int], ...]:

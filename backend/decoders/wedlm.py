@@ -42,6 +42,7 @@ class Wedlm(BaseDecoder):
     name = "wedlm"
     title = "WeDLM: a streaming window"
     source = "arXiv 2512.22737; github.com/Tencent/WeDLM wedlm/engine @ 0216110f (policy only)"
+    cost = "One forward pass over the canvas up to the end of the window."
     Settings = Settings
 
     def decode(self, world: World) -> Decoding:
