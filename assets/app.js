@@ -73,6 +73,7 @@ function draw(now) {
   frame = more ? requestAnimationFrame(draw) : 0;
   const begun = performance.now();
   compareNow();
+  showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
   report(performance.now() - begun);
@@ -206,7 +207,7 @@ function build(root) {
   const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
-  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } }), { draw: showInspector }];
+  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
   arrange(clock.shown);
