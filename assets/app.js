@@ -10,7 +10,7 @@ import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
-import { attachSecond } from "./second.js";
+import { attachSecond, choicesOf } from "./second.js";
 import { Select } from "./select.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
@@ -161,10 +161,10 @@ function turnTab(event) {
 }
 
 /** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
-function branch(lane, step, edit) {
+function branch(lane, step, asked) {
   if (lane.number === 1) swap();
   clearTimeout(replay);
-  carrier({ run: trace.start.run, step, edits: [edit] });
+  carrier({ run: trace.start.run, step, edits: [], ...asked });
 }
 
 async function load(id, number = 0) {
@@ -204,7 +204,7 @@ function build(root) {
     tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
   root.replaceChildren(at.banners, at.stage, at.clock, at.charts, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE) };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];

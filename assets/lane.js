@@ -2,7 +2,7 @@
 //
 // A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
 // `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
-// `horizon()`, `marks()` and `branch(step, edit)`. To add a view: a part in `parts`, a line in `viewsOf`
+// `horizon()`, `marks()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
 // or, where it tells of one token, in `inspectorOf`.
 
 import * as candidates from "./candidates.js";
@@ -30,11 +30,11 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, shift }) {
+  build({ clock, select, announce, horizon, marks, branch, canBranch, choices, shift }) {
     const shared = {
       trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
-      canBranch, branch: (step, edit) => branch(this, step, edit),
+      canBranch, choices, branch: (step, asked) => branch(this, step, asked),
       want: (from, to) => { if (!clock.following) this.source.want(from, to); },
     };
     this.shared = shared;

@@ -262,6 +262,16 @@ def test_a_branch_is_shown_beside_its_parent_as_python_decodes_it(real: Site, vi
     said = page.locator(".pair .origin").inner_text()
     assert f"branch of A at step {step.index}" in said and "counterfactual" in said
     assert f"part at step {step.index}" in page.locator(".pair").inner_text()
+    page.evaluate("window.unmask.clock.seek(9)")
+    page.locator("[data-lane='0'] .tokens .cell").first.click()
+    form = page.locator(".inspector:not([hidden]) .whatif")
+    form.get_by_label("Change").select_option("decoder")
+    form.locator("option[value=random_order]").wait_for(state="attached")
+    form.get_by_label("Decoder that goes on").select_option("random_order")
+    form.get_by_role("button", name="Branch here").click()
+    page.wait_for_function("window.unmask.traces[1].end && window.unmask.traces[1].start.request.forks[0].decoder === 'random_order'")
+    other = both(real, page)[1]
+    assert same_run(a[1:10], other[1:10]) and len(steps_of(other)) == 20 and "random_order goes on" in page.locator(".pair .origin").inner_text()
 
 
 def test_an_answer_with_blanks_keeps_its_words_locked(real: Site, visit: Visit) -> None:
