@@ -12,6 +12,7 @@ import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
 import { Select } from "./select.js";
+import { createStudio } from "./studio.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
 
@@ -213,6 +214,7 @@ function build(root) {
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
+  views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);

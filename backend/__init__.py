@@ -27,6 +27,9 @@ _HOMES = {
     "backend.likelihood": ("log_likelihood",),
     "backend.store": ("save_run", "load_run"),
     "backend.recorder": ("Recorder",),
+    # The one name that renders: found by name when it is asked for, so that nothing here knows the page.
+    "components.export_view": ("show",),
+    "backend.decoders.catalogue": ("register_decoder",),
     "backend.explanations.base": ("AttributionRequest", "Attribution", "FlowRequest"),
     "backend.explanations.attribution": ("attribute", "attribution_matrix"),
     "backend.explanations.flow_routes": ("flow_routes",),

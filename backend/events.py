@@ -77,6 +77,8 @@ class ModelInfo:
     mask_id: int | None
     eos_id: int | None
     versions: Mapping[str, str] = field(default_factory=dict)
+    stop_ids: tuple[int, ...] = ()
+    """Every token that ends an answer, in rising order; empty in older files, where ``eos_id`` alone does."""
 
 
 @dataclass(frozen=True)
@@ -168,7 +170,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class End:
-    """Why the run ended and what it amounts to; ``text`` is cut at the first end-of-sequence.
+    """Why the run ended and what it amounts to; ``text`` is cut at the first token that ends an answer.
 
     ``reason`` is ``done``, ``cancelled``, ``budget`` or ``error``; ``message`` says more.
     """
@@ -204,7 +206,7 @@ def from_json(data: Mapping[str, Any] | str) -> Event:
 
     Raises ``ValueError`` or ``TypeError`` when the object is not an event of this schema version.
     """
-    record = dict(json.loads(data) if isinstance(data, str) else data)
+    record = dict(json.loads(data, parse_constant=_no_number) if isinstance(data, str) else data)
     kind = record.pop("kind", None)
     if kind not in _KINDS:
         raise ValueError(f"Event kind {kind!r} is unknown; the kinds are {', '.join(_KINDS)}.")
@@ -215,9 +217,14 @@ def from_json(data: Mapping[str, Any] | str) -> Event:
 
 
 def to_lines(events: Iterable[Event]) -> Iterator[str]:
-    """Yield one line of JSON per event."""
+    """Yield one line of JSON per event; half a character, which no file can hold, as its escape."""
     for event in events:
-        yield json.dumps(to_json(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(to_json(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        yield line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that an event may hold.")
 
 
 def _plain(record: Any) -> dict[str, Any]:

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any
 
+from backend.decoders.base import CAPABILITIES, Decoder, Score
 from backend.decoders.catalogue import DECODERS
 from backend.explanations.base import BASELINES, OBJECTIVES
 from backend.explanations.catalogue import METHODS
@@ -42,6 +43,17 @@ def range_text(item: Any) -> str:
     return f"{option.low:g} to {high}"
 
 
+def needs_text(decoder: Decoder) -> str:
+    """Return what a decoder needs of a model, in words that follow "a model that"."""
+    return " and ".join(CAPABILITIES[name] for name in CAPABILITIES if name in decoder.needs) or "can be run at all"
+
+
+def when_text(score: Score) -> str:
+    """Return under which settings a decoder records a score; nothing when it always does."""
+    parts = (f"`{name}` is {' or '.join(map(str, values))}" for name, values in score.when.items())
+    return f" where {' and '.join(parts)}" if score.when else ""
+
+
 def _head() -> str:
     return (
         "# Reference\n\n"
@@ -55,6 +67,9 @@ def _decoders() -> Iterator[str]:
         yield f"### `{decoder.name}`: {decoder.title}\n"
         yield f"{decoder.summary}\n"
         yield f"*{decoder.mark.capitalize()}.* {decoder.source}\n"
+        yield f"A step costs: {decoder.cost} It needs a model that {needs_text(decoder)}.\n"
+        for score in decoder.scores:
+            yield f"It also records `{score.name}`{when_text(score)}, in {score.unit}, {score.low:.3g} to {score.top:.3g}; higher means {score.higher}. {score.help}\n"
         yield "| setting | default | range | meaning |\n| --- | --- | --- | --- |"
         for item in fields(decoder.Settings):
             yield f"| `{item.name}` | {default_text(item)} | {range_text(item)} | {item.metadata['option'].help} |"

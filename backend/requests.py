@@ -56,13 +56,14 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
     settings, wrong = resolved(decoder, request.settings, layout)
     if any(problem.field == "length" for problem in problems):
         raise RequestError([*problems, *wrong])
-    wrong = wrong or decoder.check(settings, layout) or _lacking(model, decoder, decoder.wants(settings) - decoder.needs)
+    wrong = (wrong or decoder.check(settings, layout) or _unwritable(model, decoder.tokens(settings))
+             or _lacking(model, decoder, decoder.wants(settings) - decoder.needs))
     if problems or wrong:
         raise RequestError([*problems, *wrong])
     extent = decoder.extent(settings, layout)
-    if len(prompt_ids) + extent > model.max_length:
-        raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks and the window is "
-                                              f"{model.max_length}; ask for fewer.")])
+    if len(prompt_ids) + extent > window:
+        raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks, after {len(prompt_ids)} "
+                                              f"of the prompt, and the window is {window}; ask for fewer.")])
     layout = _layout(len(prompt_ids), extent, fixed)
     wrong = checked_forks(model, request, layout)
     if wrong:
@@ -99,6 +100,12 @@ def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> t
                 problems.append(Problem("prompt_ids", f"{token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
         return request.prompt_ids
     try:
+        (request.prompt or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        problems.append(Problem("prompt", f"Character {error.start} is half of one ({request.prompt[error.start]!r}), which is no text; "
+                                          "leave it out, or give the prompt as UTF-8."))
+        return ()
+    try:
         return model.encode(request.prompt or "")
     except ModelError as error:
         problems.append(Problem("prompt", str(error)))
@@ -121,6 +128,12 @@ def _lacking(model: Model, decoder: Decoder, needs: frozenset[str]) -> list[Prob
         return []
     return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. "
                                "Choose another decoder, other settings or another model.")]
+
+
+def _unwritable(model: Model, named: Mapping[str, tuple[int, ...]]) -> list[Problem]:
+    return [Problem(f"settings.{name}", f"Token {token} cannot be written; give an id from 0 to {model.vocab_size - 1}, not the mask.")
+            for name, tokens in named.items() for token in tokens
+            if not 0 <= token < model.vocab_size or token == model.mask_id]
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:

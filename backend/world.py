@@ -106,6 +106,11 @@ class World:
         return self._model.eos_id
 
     @property
+    def stop_ids(self) -> frozenset[int]:
+        """Every token that ends an answer: end of sequence, and end of turn where there is one."""
+        return self._model.stop_ids
+
+    @property
     def vocab_size(self) -> int:
         """Entries of the vocabulary."""
         return self._model.vocab_size

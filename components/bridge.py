@@ -54,3 +54,10 @@ class Notices(_Carrier):
     """Carries what is wrong with a request to ``assets/page.js``, which shows it at the fields."""
 
     inbox = "noticeParts"
+
+
+class Opener(_Carrier):
+    """Brings a request that was not typed (a link's, a lesson's) as event ``open``; carries the answer back."""
+
+    inbox = "openerParts"
+    asks = 'open: (asked) => trigger("open", asked)'

@@ -16,7 +16,8 @@ from backend.tasks.catalogue import TASKS, find_task
 from components.html import Markup, tag
 
 PER_TASK = 4
-_IDS, _ID = re.compile(r"\s*ids:((?:[\s,]*\d{1,9})*[\s,]*)"), re.compile(r"\d+")
+# Possessive: a long text that is almost a list of ids must not be tried in every other way.
+_IDS, _ID = re.compile(r"\s*+ids:((?:[\s,]*+\d{1,9}+(?!\d))*+[\s,]*+)"), re.compile(r"\d+")
 _SHOWN = 56
 """Characters of a prompt that the menu shows."""
 

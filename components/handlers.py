@@ -13,12 +13,12 @@ from typing import Any
 import gradio as gr
 
 from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.engine import LocalEngine, RunHandle
+from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, RunRequest
 from backend.forks import branched
 from backend.template import parsed
-from components import wire
+from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
 from components.html import Markup
@@ -48,7 +48,7 @@ class Desk:
     """What happens when a visitor touches the page; every method is one listener."""
 
     def __init__(
-        self, engine: LocalEngine, controls: Sequence[Control], offered: Sequence[Opening]
+        self, engine: Engine, controls: Sequence[Control], offered: Sequence[Opening]
     ) -> None:
         self._engine = engine
         self._controls = tuple(controls)
@@ -227,11 +227,16 @@ class Desk:
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Return prompt, model and length of the example that was picked."""
-        index = event._data.get("index")
+        index = (event._data or {}).get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 3
         opening = self._offered[index]
         return opening.prompt, opening.task.model, str(opening.task.length)
+
+    def open_link(self, event: gr.EventData) -> list[Any]:
+        """Return the fields of a request that was not typed, and the opener's answer about it."""
+        asked, kept = links.opened(event._data, self._engine)
+        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({

@@ -9,11 +9,11 @@ from typing import Any
 import gradio as gr
 
 from backend.decoders.catalogue import DECODERS
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
-from components.bridge import Bridge, Notices
-from components.controls import Control, Number, draw
+from components.bridge import Bridge, Notices, Opener
+from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
@@ -30,8 +30,8 @@ class Inputs:
     """The inputs of a request, in the order in which the listener takes them."""
 
     prompt: gr.Textbox
-    model: gr.Dropdown
-    decoder: gr.Dropdown
+    model: Menu
+    decoder: Menu
     length: Number
     seed: Number
     template: gr.Textbox
@@ -44,16 +44,16 @@ class Inputs:
         return [self.prompt, self.model, self.decoder, self.length, self.seed, self.template, self.second, *settings]
 
 
-def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
+def build(settings: Settings, engine: Engine) -> gr.Blocks:
     """Return the page of ``engine``; builds no model and imports none."""
     cards = engine.models()
     offered = openings({card.name for card in cards})
-    first = opening_of(settings.model)
+    first = opening_of(engine.start_model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
-        status = _header(settings)
+        status = _header(settings, engine.start_model)
         with gr.Column(elem_id="request", elem_classes=["band"]):
             prompt, chooser, hint = _prompt(offered, first)
-            model, decoder, length, seed, run, stop = _bar(settings, cards, first)
+            model, decoder, length, seed, run, stop = _bar(engine.start_model, cards, first)
             gr.HTML(_MORE, elem_id="more-line", apply_default_css=False)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
             with gr.Row(elem_id="drawers"):
@@ -62,11 +62,13 @@ def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
                 corner = model_corner(settings)
                 second = Second()
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
-        bridge, notices = Bridge(), Notices()
+        bridge, notices, opener = Bridge(), Notices(), Opener()
         inputs = Inputs(prompt, model, decoder, length, seed, template, second, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
+        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
+        opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
@@ -108,13 +110,13 @@ def _wire_models(
     corner.unload.click(desk.unload, inputs.model, [status, corner.said], **free)
 
 
-def _header(settings: Settings) -> gr.HTML:
+def _header(settings: Settings, model: str) -> gr.HTML:
     with gr.Row(elem_id="masthead"):
         gr.HTML(
             tag("header", tag("h1", TITLE), tag("p", TAGLINE)),
             elem_id="wordmark", apply_default_css=False,
         )
-        status = gr.HTML(model_line(settings.model, "loading"), elem_id="model-status", apply_default_css=False)
+        status = gr.HTML(model_line(model, "loading"), elem_id="model-status", apply_default_css=False)
         gr.HTML(_tools(settings.root_path), elem_id="tools", apply_default_css=False)
     return status
 
@@ -122,7 +124,9 @@ def _header(settings: Settings) -> gr.HTML:
 def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
-        tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
+        tag("button", "Lessons", type="button", id="lessons-open", title="Guided lessons, a few minutes each"),
+        *(tag("a", words, href=f"{root_path}/{page}", target="_blank", rel="noopener")
+          for words, page in (("Decoders", "decoders"), ("Many runs", "many"), ("Help", "help"))),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),
         aria_label="Page",
@@ -141,15 +145,15 @@ def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textb
 
 
 def _bar(
-    settings: Settings, cards: Sequence[ModelCard], first: Opening | None
-) -> tuple[gr.Dropdown, gr.Dropdown, Number, Number, gr.Button, gr.Button]:
+    start_model: str, cards: Sequence[ModelCard], first: Opening | None
+) -> tuple[Menu, Menu, Number, Number, gr.Button, gr.Button]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
-        model = gr.Dropdown(
-            [(card.title, card.name) for card in cards], value=settings.model, label="Model",
+        model = Menu(
+            [(card.title, card.name) for card in cards], value=start_model, label="Model",
             filterable=False, elem_id="field-model", interactive=True,
         )
-        decoder = gr.Dropdown(
+        decoder = Menu(
             methods, value=DECODERS[0].name, label="Decoder", filterable=False,
             elem_id="field-decoder", interactive=True,
         )

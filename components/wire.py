@@ -19,6 +19,7 @@ from backend.events import Branch, End, Event, Start, Step
 from backend.tasks.catalogue import find_task
 
 if TYPE_CHECKING:
+    from backend.decoders.base import Score
     from backend.measures.base import Measure
 
 VERSION = 1
@@ -58,7 +59,7 @@ class Encoder:
         return branch(event)
 
     def _ranges(self) -> Mapping[str, tuple[float, float]]:
-        return ranges(self._start.model.vocab_size if self._start else 2)
+        return ranges(self._start) if self._start else {}
 
 
 def batch(runs: Sequence[str | None], number: int, events: Sequence[Mapping[str, Any]]) -> str:
@@ -108,7 +109,7 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
             "forks": [asdict(fork) for fork in request.forks],
         },
         "texts": _texts(event.texts),
-        "measures": measures(model.vocab_size),
+        "measures": measures(event),
         "task": {"name": task.name, "title": task.title} if task else None,
     }
 
@@ -180,25 +181,25 @@ def candidates(event: Step, positions: Iterable[int] | None = None) -> list[list
     ]
 
 
-def measures(vocab_size: int) -> list[dict[str, Any]]:
-    """Return how each score is to be read: its range, unit and direction."""
+def measures(begun: Start) -> list[dict[str, Any]]:
+    """Return how each score of a run is to be read: its range, unit and direction."""
     return [
         {
-            "name": measure.name,
-            "title": measure.title,
-            "low": measure.low,
-            "high": measure.high(vocab_size),
-            "unit": measure.unit,
-            "higher": measure.higher,
-            "help": measure.help,
+            "name": score.name,
+            "title": score.title,
+            "low": score.low,
+            "high": score.high(begun.model.vocab_size),
+            "unit": score.unit,
+            "higher": score.higher,
+            "help": score.help,
         }
-        for measure in _declared()
+        for score in _declared(begun)
     ]
 
 
-def ranges(vocab_size: int) -> dict[str, tuple[float, float]]:
-    """Return the declared range of every score."""
-    return {measure.name: (measure.low, measure.high(vocab_size)) for measure in _declared()}
+def ranges(begun: Start) -> dict[str, tuple[float, float]]:
+    """Return the declared range of every score of a run."""
+    return {score.name: (score.low, score.high(begun.model.vocab_size)) for score in _declared(begun)}
 
 
 def packed(
@@ -219,10 +220,12 @@ def packed(
     return base64.b64encode(row.tobytes()).decode("ascii")
 
 
-def _declared() -> tuple[Measure, ...]:
+def _declared(begun: Start) -> tuple[Measure | Score, ...]:
+    """Return the scores of every run, then those that its decoder adds with its settings."""
     from backend.measures.catalogue import MEASURES  # pulls in torch: not at page start
 
-    return MEASURES
+    decoder = find_decoder(begun.request.decoder)
+    return (*MEASURES, *(score for score in (decoder.scores if decoder else ()) if score.recorded(begun.settings)))
 
 
 def _writes(writes: Iterable[tuple[int, int, float]]) -> list[list[float]]:

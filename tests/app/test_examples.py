@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.tasks.catalogue import TASKS, find_task
-from components.examples import PER_TASK, described, menu, openings
+from components.examples import PER_TASK, described, menu, openings, prompt_of
 
 EVERY_MODEL = {task.model for task in TASKS}
 
@@ -37,3 +37,8 @@ def test_the_menu_is_grouped_by_task_and_escaped() -> None:
 ])
 def test_the_hint_says_when_an_embedded_model_was_trained_on_other_tasks(model: str, stranger: bool) -> None:
     assert described("sum: 1+2=", model).endswith("was not trained on this task.") is stranger
+
+
+@pytest.mark.parametrize("typed", ["ids:" + "1" * 60 + "x", "ids:" + "1," * 100_000 + "x", "ids:" + " " * 100_000 + "x", " " * 100_000])
+def test_a_prompt_that_is_almost_a_list_of_ids_is_read_in_one_go(typed: str) -> None:
+    assert prompt_of(typed) == (typed, None)  # a pattern that tries every way would not come back

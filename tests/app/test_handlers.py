@@ -156,6 +156,10 @@ def test_a_prompt_of_token_ids_is_handed_over_as_ids(typed: str, text: str | Non
     assert (engine.submitted[0][1].prompt, engine.submitted[0][1].prompt_ids) == (text, ids)
 
 
+def test_an_example_picked_without_saying_which_changes_nothing() -> None:
+    assert all(change == gr.skip() for change in desk(FakeEngine())[0].open_example(SimpleNamespace(_data=None)))
+
+
 # -- two lanes, branches, templates --------------------------------------------------------------
 
 
