@@ -49,7 +49,7 @@ function state(name) { if (mount) mount.dataset.state = name; }
 /** The steps of the longest lane: the scale of everything that two lanes share. */
 function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon)); }
 
-/** How each place of the answer compares at this moment; null while one lane is shown, or no signs are wanted. */
+/** How each place of the answer compares at this moment; null while one lane is shown. */
 function compareNow() {
   const [a, b] = traces;
   compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
