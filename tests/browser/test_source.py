@@ -12,13 +12,16 @@ KNOWN = "step => { window.unmask.select.setGuesses(true); return (window.unmask.
 
 
 def test_while_a_run_waits_the_candidates_are_those_of_the_run_that_is_shown(real: Site, visit: Visit) -> None:
-    page = visit(real)
+    page = visit(real, bears="Failed to load resource")
+    page.route("**/candidates*", lambda route: route.abort())
     run(page)
     shown = page.evaluate("window.unmask.trace.start.run")
     asked: list[str] = []
     page.on("request", lambda request: asked.append(request.url) if "/candidates" in request.url else None)
     page.evaluate("window.unmask.push({ v: 1, n: 0, runs: ['0'.repeat(32)], events: [{ lane: 0, kind: 'queue', ahead: 2 }] })")
     page.get_by_text("2 runs before yours").wait_for()
+    page.unroute("**/candidates*")
+    asked.clear()
     seek(page, 3)
     page.wait_for_function(KNOWN, arg=3)
     assert asked and all(f"/runs/{shown}/candidates" in url for url in asked)
@@ -26,7 +29,6 @@ def test_while_a_run_waits_the_candidates_are_those_of_the_run_that_is_shown(rea
 
 def test_candidates_that_could_not_be_fetched_are_asked_for_again(real: Site, visit: Visit) -> None:
     page = visit(real, bears="Failed to load resource")
-    run(page)
     failed = []
 
     def once(route):
@@ -34,6 +36,7 @@ def test_candidates_that_could_not_be_fetched_are_asked_for_again(real: Site, vi
         route.abort() if len(failed) == 1 else route.continue_()
 
     page.route("**/candidates*", once)
+    run(page)
     seek(page, 3)
     page.wait_for_function(KNOWN, arg=3)
     assert len(failed) >= 2
