@@ -10,7 +10,7 @@ import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
-import { attachSecond } from "./second.js";
+import { attachSecond, choicesOf } from "./second.js";
 import { Select } from "./select.js";
 import { createStudio } from "./studio.js";
 import { fold, Trace } from "./trace.js";
@@ -49,7 +49,7 @@ function state(name) { if (mount) mount.dataset.state = name; }
 /** The steps of the longest lane: the scale of everything that two lanes share. */
 function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon)); }
 
-/** How each place of the answer compares at this moment; null while one lane is shown, or no signs are wanted. */
+/** How each place of the answer compares at this moment; null while one lane is shown. */
 function compareNow() {
   const [a, b] = traces;
   compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
@@ -74,6 +74,7 @@ function draw(now) {
   frame = more ? requestAnimationFrame(draw) : 0;
   const begun = performance.now();
   compareNow();
+  showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
   report(performance.now() - begun);
@@ -161,10 +162,10 @@ function turnTab(event) {
 }
 
 /** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
-function branch(lane, step, edit) {
+function branch(lane, step, asked) {
   if (lane.number === 1) swap();
   clearTimeout(replay);
-  carrier({ run: trace.start.run, step, edits: [edit] });
+  carrier({ run: trace.start.run, step, edits: [], ...asked });
 }
 
 async function load(id, number = 0) {
@@ -204,10 +205,10 @@ function build(root) {
     tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
   root.replaceChildren(at.banners, at.stage, at.clock, at.charts, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE) };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
-  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } }), { draw: showInspector }];
+  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
   arrange(clock.shown);

@@ -56,7 +56,6 @@ export class LaneSelect {
   get guesses() { return this._select.guesses; }
   point(cell, step = null) { this._select.point(cell === null ? null : cell - this._shift(), step, this._lane); }
   togglePin(cell) { this._select.togglePin(cell - this._shift(), this._lane); }
-  setLayer(name) { this._select.setLayer(name); }
   setGuesses(on) { this._select.setGuesses(on); }
   clear() { this._select.clear(); }
 }

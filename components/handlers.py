@@ -93,8 +93,9 @@ class Desk:
         try:
             run_id, step = str(asked["run"]), asked["step"]
             edits = tuple(Edit(*edit) for edit in asked["edits"][:EDITS_MAX])
-            decoder, settings = asked.get("decoder"), asked.get("settings")
-        except (TypeError, KeyError, AttributeError) as error:
+            decoder = None if asked.get("decoder") is None else str(asked["decoder"])
+            settings = None if asked.get("settings") is None else dict(asked["settings"])
+        except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise RequestError([Problem("forks", "What was asked for is no branch; reload the page.")]) from error
         handle = self._engine.find(run_id)
         if handle is None:
