@@ -7,7 +7,7 @@ const LIST = [
   ["Space", "play or pause"], ["← →", "one step back or forward; with Shift ten"], ["Home  End", "first or last step"],
   ["[  ]", "slower or faster"], ["1 – 6", "colour by order, confidence, …"], ["G", "best guesses on or off"],
   ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["Enter", "pin a token; arrows move between tokens"],
-  ["Esc", "unpin, close"], ["/", "go to the prompt"], ["?", "this list"],
+  ["Esc", "unpin, close"], ["Page Up  Page Down", "in a lesson: step back or on"], ["/", "go to the prompt"], ["?", "this list"],
 ];
 
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
