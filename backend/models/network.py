@@ -32,9 +32,9 @@ class Asked:
     hidden_states: bool
     attentions: bool
     conditioning: Float["B R V"] | None = None
-    read: Int["U"] | None = None
-    """Which of the computed rows are read after the last layer, None for all; only for a network that
-    ``narrows``, which then returns these alone."""
+    read: Int["B U"] | None = None
+    """Which of the computed rows of each canvas are read after the last layer, None for all; only for a
+    network that ``narrows``, which then returns these alone."""
 
 
 class Network(Protocol):
