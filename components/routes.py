@@ -37,7 +37,7 @@ Index = Annotated[int, Query(ge=0)]
 def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
-    find = _finder(engine)
+    find = finder(engine)
     look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
 
     @routes.get("/runs/{run_id}")
@@ -86,7 +86,9 @@ def candidates_object(events: Sequence[Event], first: int, last: int) -> dict[st
     return {"steps": wanted, "texts": texts}
 
 
-def _finder(engine: LocalEngine) -> Callable[[str], Events]:
+def finder(engine: LocalEngine) -> Callable[[str], Events]:
+    """Return a function from a run's id to its events so far; it raises ``HTTPException`` 404."""
+
     def find(run_id: str) -> Events:
         if run_id == EXAMPLE:
             return _example()
