@@ -11,6 +11,8 @@ import { listen } from "./keys.js";
 import * as legend from "./legend.js";
 import * as order from "./order.js";
 import { watchTheme } from "./palette.js";
+import "./believe.js"; // joins the tabs of why.js
+import * as settled from "./settled.js";
 import { Select } from "./select.js";
 import { Source } from "./source.js";
 import * as summary from "./summary.js";
@@ -115,15 +117,15 @@ function build(root) {
   const at = {
     banners: part("banners"), head: part("lane-head"), legend: part("lane-legend"), canvas: part("lane-canvas"),
     answer: panel("answer", "Answer as text"), candidates: panel("inspector", "Candidates"), clock: part("clock"),
-    scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), end: part("tail-note"), why: part("why-place"),
+    scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), end: part("tail-note"), why: part("why-place"), settled: part("settled-place"),
   };
   lane = el("div", { class: "lane", "data-lane": "0" }, at.head, at.legend, el("div", { class: "lane-body" }, at.canvas, at.answer));
-  root.replaceChildren(at.banners, el("div", { class: "stage" }, lane, at.candidates), at.clock, at.why, el("div", { class: "charts" }, at.scores, at.order), at.end);
+  root.replaceChildren(at.banners, el("div", { class: "stage" }, lane, at.candidates), at.clock, at.why, el("div", { class: "charts" }, at.scores, at.order), at.settled, at.end);
   say = createAnnouncer(at.end);
   const shared = { trace, clock, select, announce: say, want: (from, to) => { if (!clock.following) source.want(from, to); } };
   lines = banner.create(at.banners, shared);
   views = [summary.create(at.head, shared), legend.create(at.legend, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    candidates.create(at.candidates, shared), transport.create(at.clock, shared), heat.create(at.scores, shared), order.create(at.order, shared), why.create(at.why, shared)];
+    candidates.create(at.candidates, shared), transport.create(at.clock, shared), heat.create(at.scores, shared), order.create(at.order, shared), why.create(at.why, shared), settled.create(at.settled, shared)];
   const keys = listen({ root, trace, clock, select, layers: () => legend.layersOf(trace), panels: at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   clock.onChange(dirty);

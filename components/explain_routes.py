@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -57,8 +57,8 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine) -> APIRouter:
-    """Return the routes of explanations; the work they start is one bureau's."""
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's."""
     routes = APIRouter()
     desk = Desk(engine)
 
@@ -69,7 +69,7 @@ def router(engine: LocalEngine) -> APIRouter:
         except AppError as error:
             return refusal(error)
 
-    for name, planner in (("attribution", plan_attribution), ("flow", plan_flow), ("lens", plan_lens)):
+    for name, planner in (("attribution", plan_attribution), ("flow", plan_flow), ("lens", plan_lens), *more):
         routes.add_api_route(f"/runs/{{run_id}}/{name}", _whole(desk, name, planner), methods=["GET"])
     routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", plan_matrix), methods=["GET"])
     return routes
@@ -82,13 +82,13 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     from backend.explanations.moments import moment
 
     position, step = query.whole("position"), query.whole("step")
-    way = _way(query)
+    way = way_of(query)
     against = query.whole("against", default=None)
     query.check()
     told = moment(events, position, step)
     request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
     return Plan(
-        (run_id, "attribution", told.step, told.position, against, *way.values()), _primed(attributing(model, request)),
+        (run_id, "attribution", told.step, told.position, against, *way.values()), primed(attributing(model, request)),
         lambda found, took_s: explain_wire.attribution(model, told, found, took_s))
 
 
@@ -97,14 +97,14 @@ def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan
     from backend.explanations.attribution import attributing_matrix
     from backend.explanations.moments import writings
 
-    way = _way(query)
+    way = way_of(query)
     query.check()
     rows, width = len(writings(events)), len(start_of(events).canvas)
     if rows * width > CELLS_MAX:
         raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {CELLS_MAX}. "
                                            "Explain single tokens instead.")])
     return Plan(
-        (run_id, "matrix", len(steps_of(events)), *way.values()), _primed(attributing_matrix(model, events, **way)),
+        (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),
         lambda found, _: explain_wire.matrix(model, events, found))
 
 
@@ -136,7 +136,7 @@ def plan_lens(model: Model, run_id: str, events: Events, query: Query) -> Plan:
     query.check()
     told = moment(events, position, step)
     return Plan(
-        (run_id, "lens", told.step, told.position, *node), _primed(reading(model, told.ids, node)),
+        (run_id, "lens", told.step, told.position, *node), primed(reading(model, told.ids, node)),
         lambda best, _: explain_wire.lens(model, told, node, best))
 
 
@@ -319,7 +319,7 @@ async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str
             yield wire.dumps({"message": error.message, "remedy": error.remedy}) + "\n"
 
 
-def _way(query: Query) -> dict[str, Any]:
+def way_of(query: Query) -> dict[str, Any]:
     """Return how an attribution is to be computed; what the names may be is checked with the model."""
     return {
         "method": query.word("method", "integrated_gradients"), "objective": query.word("objective", "log_prob"),
@@ -327,7 +327,7 @@ def _way(query: Query) -> dict[str, Any]:
     }
 
 
-def _primed(work: Explaining[Any]) -> Explaining[Any]:
+def primed(work: Explaining[Any]) -> Explaining[Any]:
     """Return a work whose own checks have been made: it raises here, not once the answer has begun."""
     next(work)
     return work

@@ -26,7 +26,7 @@ from components.summary_view import run_line
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
-STYLES = ("assets/style.css", "assets/page.css", "assets/why.css")
+STYLES = ("assets/style.css", "assets/page.css", "assets/why.css", "assets/settled.css")
 DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 

@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from backend.engine import LocalEngine
 from backend.errors import AppError
 from backend.settings import Settings
-from components import explain_routes
+from components import explain_routes, settled_routes
 from components.html import Markup, join, module, tag
 from components.page import build
 from components.routes import DARK, STYLES, router
@@ -31,7 +31,8 @@ def application(settings: Settings, engine: LocalEngine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
     app.include_router(router(engine, settings.root_path))
-    app.include_router(explain_routes.router(engine))
+    app.include_router(explain_routes.router(engine, settled_routes.PLANS))
+    app.include_router(settled_routes.router(engine))
     app.add_middleware(Shield)
     return gr.mount_gradio_app(
         app, build(settings, engine), path="/", root_path=settings.root_path or None,

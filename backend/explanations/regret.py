@@ -7,7 +7,7 @@ pseudo-likelihood, one position at a time; two tokens that only support each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,8 @@ from backend.models.base import Model
 from backend.shapes import Float
 
 TINY = 1e-30
+NOTABLE = 0.1
+"""Nats of regret below which a sentence says that there is none: a probability that fell by a tenth."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +66,21 @@ def regretting(model: Model, events: tuple[Event, ...], rows: int = ROWS * 4) ->
             found.append(Regret(position, token, step, then, now, nats, int(probs.argmax())))
     yield Progress(len(positions), len(positions))
     return tuple(found)
+
+
+def in_words(model: Model, found: Sequence[Regret]) -> str:
+    """Return one line about the regrets of a run: how many there are, and the largest one."""
+    if not found:
+        return "Nothing that was written stands on the finished canvas, so nothing can be regretted."
+    worst = max(found, key=lambda item: item.nats)
+    fewer = sum(item.now < item.then for item in found)
+    line = (f"Masked alone on the finished canvas, {fewer} of {len(found)} written tokens are less probable than when they "
+            f"were written.")
+    if worst.nats <= NOTABLE:
+        return f"{line} None by more than {NOTABLE} nats: the run regrets nothing."
+    other = "" if worst.favourite == worst.token else f"; the model would now write {model.token(worst.favourite)!r} there"
+    return (f"{line} The largest regret is {worst.nats:.2f} nats: {model.token(worst.token)!r} at position {worst.position} had "
+            f"{worst.then:.3f} at step {worst.step} and has {worst.now:.3f} now{other}.")
 
 
 def _last_writes(events: tuple[Event, ...], final: tuple[int, ...]) -> dict[int, tuple[int, int, float]]:
