@@ -8,9 +8,10 @@ import * as flow from "./flow.js";
 const TABS = [];
 
 /**
- * Offer a tab `{name, title, create}`: `create(root, {trace, clock, select, announce})` returns `{draw(subject, t), destroy()}`.
- * `draw` is called while the tab is in view and the panel open. `subject` is what is explained: `{run, cell, step, position,
- * token, text, probability}`, the writing of the pinned cell at or before the playhead, else the next one; or null.
+ * Offer a tab `{name, title, create}`: `create(root, context)` returns `{draw(subject, t), destroy()}`. `draw` is called while
+ * the tab is in view and the panel open. `subject` is what is explained: `{run, cell, step, position, token, text, probability}`,
+ * the writing of the pinned cell at or before the playhead, else the next one; or null. `context` holds, of the lane in
+ * question, `trace`, `select`, `t`, `subject`, `seek(step)`, `redraw()` and `announce`: read them anew, a lane may change.
  */
 export function addTab(tab) { TABS.push(tab); }
 
@@ -24,13 +25,18 @@ const HELP = [
 const HINT = "Click a token of the answer, or press Enter on it, to pin it: this panel then says why it was chosen.";
 
 export function create(root, { trace, clock, select, announce }) {
-  const shared = { trace, clock, select, announce };
+  const context = {
+    announce,
+    get trace() { return trace; }, get select() { return select; }, get t() { return clock.t; }, get subject() { return subjectAt(clock.t); },
+    seek(step) { clock.pause(); clock.seek(step); },
+    redraw() { draw(clock.t); },
+  };
   const toggle = el("button", { type: "button", class: "why-toggle", "aria-expanded": "true", onclick: () => setOpen(!open) },
     el("span", { class: "chevron", "aria-hidden": "true" }), el("span", { text: "Why this token?" }));
   const subjectLine = el("p", { class: "why-subject" });
   const tablist = el("div", { class: "why-tabs", role: "tablist", "aria-label": "Ways to explain" });
   const body = el("div", { class: "why-body" });
-  const panel = el("section", { class: "panel why", "aria-label": "Why this token?", tabindex: "-1" },
+  const panel = el("section", { class: "panel why-panel", "aria-label": "Why this token?", tabindex: "-1" },
     el("header", { class: "panel-head" }, el("h3", {}, toggle), help("Why this token?", ...HELP), subjectLine), tablist, body);
   root.append(panel);
   let open = true, shown = null, views = new Map();
@@ -62,7 +68,7 @@ export function create(root, { trace, clock, select, announce }) {
       tab.page.hidden = !chosen;
       tab.button.setAttribute("aria-selected", String(chosen));
       tab.button.tabIndex = chosen ? 0 : -1;
-      if (chosen && !views.has(name)) views.set(name, tab.create(tab.page, shared));
+      if (chosen && !views.has(name)) views.set(name, tab.create(tab.page, context));
     }
     draw(clock.t);
   }
