@@ -1,105 +1,94 @@
 // Can I believe it? The attribution of the pinned token against random rankings, on the canvas that it explains.
 
-import { ask, Refused } from "./asking.js";
+import { ask } from "./asking.js";
 import { el, help, number, probability, setText } from "./dom.js";
 import { theme, token } from "./palette.js";
+import { createWaiting } from "./waiting.js";
 import { addTab } from "./why.js";
 
 const HELP = [
   "An explanation ranks the visible tokens. If it is right, masking its top tokens should hurt the choice more than masking random ones (comprehensiveness: the mean loss of probability, more is better), and its top tokens alone should restore the choice sooner (sufficiency: what is still missing, less is better).",
   "Both are measured here and now: the model runs on every partly masked canvas, for this explanation and for rankings drawn at random. The band holds the middle 95 % of the random ones. Whatever the objective, the curves are of the probability of the explained token.",
 ];
+const FIRST = { method: "integrated_gradients", objective: "log_prob", baseline: "mask", n_steps: 64 };
 const WAIT_MS = 200; // a pin that is on its way elsewhere starts nothing
 
 addTab({ name: "believe", title: "Can I believe it?", create });
 
-export function create(root, { select }) {
-  const method = el("select", { "aria-label": "Explanation to be tested", onchange: () => draw(subject) });
-  const verdict = el("p", { class: "believe-verdict", role: "status" }), numbers = el("dl", { class: "believe-numbers" });
+export function create(root, context) {
+  const tested = el("p", { class: "why-how" }), verdict = el("p", { class: "believe-verdict", role: "status" }), numbers = el("dl", { class: "believe-numbers" });
   const curve = (title, how) => {
     const field = el("div", { class: "chart" });
     return { field, view: null, figure: el("figure", {}, el("h4", { text: title }), el("p", { class: "caption", text: how }), field) };
   };
   const deletion = curve("Masking the top tokens", "The faster the line falls below the band, the better the explanation found what matters.");
-  const insertion = curve("Showing the top tokens alone", "The sooner the line rises above the band, the better.");
-  const legend = el("div", { class: "settled-legend" }, el("span", { class: "key" }, el("i", { class: "line" }), el("span", { text: "this explanation" })),
-    el("span", { class: "key" }, el("i", { class: "line dashed" }), el("span", { text: "random rankings, mean" })), el("span", { class: "key" }, el("i", { class: "band" }), el("span", { text: "their middle 95 %" })));
-  const figures = el("div", { class: "believe-grid", hidden: true }, deletion.figure, insertion.figure);
-  root.append(el("div", { class: "settled-choice" }, el("label", {}, el("span", { text: "Test " }), method), help("Can I believe it?", ...HELP)), verdict, numbers, figures, legend);
-  let subject = null, asked = "", shown = "", found = null, stop = null, timer = 0, offered = "", kit = null;
-  legend.hidden = true;
+  const insertion = curve("Showing the top tokens alone", "The sooner the line rises above the band, the better the explanation found what is enough.");
+  const key = (shape, text) => el("span", { class: "key" }, el("i", { class: shape }), el("span", { text }));
+  const shown = el("div", { hidden: true }, tested, verdict, numbers, el("div", { class: "believe-grid" }, deletion.figure, insertion.figure),
+    el("div", { class: "settled-legend" }, key("line", "this explanation"), key("line dashed", "random rankings, mean"), key("band", "their middle 95 %")));
+  root.append(el("div", { class: "why-head" }, el("h4", { class: "why-title" }, el("span", { text: "Does the explanation do better than chance?" }), help("Can I believe it?", ...HELP))));
+  const waiting = createWaiting(root);
+  root.append(shown);
+  let asked = "", drawn = "", found = null, stop = null, timer = 0;
 
-  async function offer(run) {
-    offered = run;
-    const { methods } = await ask(run, "explanations", {}, null);
-    method.replaceChildren(...methods.map((way) => el("option", { value: way.name, text: way.title, disabled: Boolean(way.lacking), title: way.lacking || way.help })));
-    method.value = methods.find((way) => way.name === select.method && !way.lacking)?.name ?? methods.find((way) => !way.lacking)?.name;
+  function draw(subject) {
+    const way = context.looked ?? FIRST;
+    const wanted = subject ? [subject.run, subject.step, subject.position, ...Object.values(way)].join("|") : "";
+    if (wanted !== asked) {
+      asked = wanted;
+      clearTimeout(timer);
+      stop?.abort();
+      found = null;
+      shown.hidden = true;
+      delete root.dataset.shown;
+      waiting.done();
+      if (subject) timer = setTimeout(() => test(subject, way), WAIT_MS);
+    } else if (found && drawn !== `${asked}|${theme.epoch}`) paint();
   }
 
-  function fail(error) {
-    if (error.name === "AbortError") return;
-    setText(verdict, error instanceof Refused ? `${error.message} ${error.remedy}`.trim() : error.message);
-    root.dataset.state = "refused";
-  }
-
-  async function test(key, { run, position, step }) {
-    stop?.abort();
-    stop = new AbortController();
-    found = null;
-    root.dataset.state = "busy";
-    figures.hidden = legend.hidden = true;
-    numbers.replaceChildren();
-    setText(verdict, "Masking and showing its top tokens, and random ones …");
+  async function test({ run, position, step }, way) {
+    const mine = (stop = new AbortController());
+    waiting.begin("Masking and showing its top tokens, and random ones …");
     try {
-      const answer = await ask(run, "faithfulness", { position, step, method: method.value }, stop.signal);
-      if (key !== asked) return;
+      const answer = await ask(run, "faithfulness", { position, step, ...way }, mine.signal);
+      if (mine.signal.aborted) return;
+      waiting.done();
       found = answer;
       tell();
-      draw(subject);
-    } catch (error) { fail(error); }
+      await paint();
+    } catch (error) {
+      if (error.name === "AbortError" || mine.signal.aborted) return;
+      waiting.refuse(error);
+      root.dataset.shown = "refused";
+    }
   }
 
   function tell() {
-    setText(verdict, found.verdict);
     const line = (title, { value, mean, low, high }, better) => [el("dt", { text: title }),
       el("dd", { text: `${number(value, 3)} · chance ${number(mean, 3)} [${number(low, 3)}, ${number(high, 3)}] · ${better}` })];
+    setText(tested, `Tested: ${found.title}, as chosen under Attribution, on the canvas as the model saw it then, against ${found.rankings} random rankings.`);
+    setText(verdict, found.verdict);
+    verdict.classList.toggle("chance", !found.better);
     numbers.replaceChildren(...line("Comprehensiveness", found.comprehensiveness, "more is better"), ...line("Sufficiency", found.sufficiency, "less is better"),
-      el("dt", { text: "Whole canvas" }), el("dd", { text: `p = ${probability(found.whole)} · ${found.rankings} random rankings · intervals hold the middle 95 % of them` }));
+      el("dt", { text: "Whole canvas" }), el("dd", { text: `probability ${probability(found.whole)}` }));
   }
 
   async function paint() {
-    kit ??= await import("./chart.js");
-    figures.hidden = legend.hidden = false;
-    const draws = [[deletion, found.deletion, "visible tokens masked", true], [insertion, found.insertion, "visible tokens shown", false]];
-    for (const [part, curves, title, begins] of draws) {
+    drawn = `${asked}|${theme.epoch}`;
+    shown.hidden = false;
+    const kit = await import("./chart.js"), of = found;
+    if (!of) return;
+    for (const [part, curves, title, begin] of [[deletion, of.deletion, "visible tokens masked", of.whole], [insertion, of.insertion, "visible tokens shown", null]]) {
       part.view ??= kit.chart(part.field, { label: `${title}: probability of the explained token; the measures are given above as text` });
-      const from = begins ? [0] : [], first = begins ? [found.whole] : [], x = [...from, ...found.counts];
-      const line = (values, more) => ({ type: "scatter", mode: "lines", x, y: [...first, ...values], hoverinfo: "none", ...more });
-      const edge = { line: { width: 0, color: token("muted") } };
+      const x = begin === null ? of.counts : [0, ...of.counts], last = of.counts.at(-1);
+      const line = (values, more) => ({ type: "scatter", mode: "lines", x, y: begin === null ? values : [begin, ...values], hoverinfo: "none", ...more });
       await part.view.show([
-        line(curves.low, edge), line(curves.high, { ...edge, fill: "tonexty", fillcolor: band() }),
+        line(curves.low, { line: { width: 0 } }), line(curves.high, { line: { width: 0 }, fill: "tonexty", fillcolor: band() }),
         line(curves.mean, { line: { color: token("muted"), width: 1.5, dash: "dash" } }),
         line(curves.values, { mode: "lines+markers", line: { color: token("lane-a"), width: 2.5 }, marker: { color: token("lane-a"), size: 6 } }),
-      ], { xaxis: kit.axis(title, { rangemode: "tozero", tickformat: "d" }), yaxis: kit.axis("probability", { range: [-0.02, 1.02] }) }, asked);
+      ], { xaxis: kit.axis(title, { range: [0, last * 1.03], tickformat: "d", dtick: last > 40 ? 10 : last > 12 ? 5 : 1 }), yaxis: kit.axis("probability", { range: [-0.03, 1.03] }) }, asked);
     }
-    root.dataset.state = "drawn";
-  }
-
-  async function draw(next) {
-    subject = next;
-    if (!subject) return;
-    if (offered !== subject.run) { try { await offer(subject.run); } catch (error) { fail(error); return; } }
-    if (!subject) return;
-    const key = [subject.run, subject.step, subject.position, method.value].join("|");
-    if (key !== asked) {
-      asked = key;
-      clearTimeout(timer);
-      const about = subject;
-      timer = setTimeout(() => test(key, about), WAIT_MS);
-      return;
-    }
-    const drawn = `${key}|${theme.epoch}`;
-    if (found && drawn !== shown) { shown = drawn; paint().catch(fail); }
+    root.dataset.shown = [of.step, of.position, of.method].join("|");
   }
 
   return { draw, destroy() { clearTimeout(timer); stop?.abort(); deletion.view?.destroy(); insertion.view?.destroy(); root.replaceChildren(); } };

@@ -20,8 +20,8 @@ export function create(root, { trace, clock, select }) {
   } });
   const body = el("div", { class: "settled-body", hidden: true }, summary, second,
     el("div", { class: "settled-grid" },
-      el("figure", {}, el("div", { class: "settled-choice" }, map, mapTitle), mapHow, mapField, legend),
-      el("figure", {}, el("div", { class: "settled-choice" }, bar, barTitle), barHow, barField)),
+      el("figure", {}, mapTitle, map, mapHow, mapField, legend),
+      el("figure", {}, barTitle, bar, barHow, barField)),
     reading, asTable, table);
   const panel = el("section", { class: "panel settled", "aria-label": "How settled was it?", tabindex: "-1" },
     el("header", { class: "panel-head" }, el("h3", {}, toggle), help("How settled was it?", ...DEFINITIONS)), body);

@@ -108,8 +108,11 @@ PLANS: tuple[tuple[str, Planner], ...] = (("regret", plan_regret), ("faithfulnes
 
 def faithfulness_object(model: Model, told: Moment, found: Attribution, judged: Faithfulness) -> dict[str, Any]:
     """Return the curves of an explanation beside those of random rankings, both measures, and the verdict."""
+    from backend.explanations.catalogue import find_method
+
+    method = find_method(found.request.method)
     return chosen(model, told) | {
-        "method": found.request.method, "counts": judged.counts, "whole": number(judged.whole),
+        "method": method.name, "title": method.title, "counts": judged.counts, "whole": number(judged.whole),
         "deletion": _curve(judged.deletion, judged.random_deletion.numpy()),
         "insertion": _curve(judged.insertion, judged.random_insertion.numpy()),
         "rankings": len(judged.random_deletion),
