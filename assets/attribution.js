@@ -49,7 +49,8 @@ export function create(root, context) {
     found = null;
     shown.hidden = true;
     delete root.dataset.shown;
-    if (!subject) { waiting.done(); matrix.stop(); }
+    if (!subject) waiting.done();
+    if (!context.subject) matrix.stop(); // it goes on while another tab is read
   }
 
   /** Ask with few points first; where the sum is off, ask again with twice as many and show that. */
@@ -108,7 +109,8 @@ export function create(root, context) {
   function equation(answer, what, over) {
     const f = { log_prob: `log p(${what}`, logit: `logit(${what}`, contrast: `lead(${what}${over}` }[answer.objective];
     const nothing = { mask: "nothing", pad: "padding", mean: "the mean embedding", zero: "zeros" }[answer.baseline];
-    return `Sum of all scores ${signed(answer.sum)} = ${f} | canvas) − ${f} | ${nothing}) = ${minus(answer.value)} − (${minus(answer.baseline_value)}) = ${signed(answer.value - answer.baseline_value)}`;
+    const gap = answer.value - answer.baseline_value, same = signed(answer.sum) === signed(gap) ? "=" : "≈";
+    return `Sum of all scores ${signed(answer.sum)} ${same} ${f} | canvas) − ${f} | ${nothing}) = ${minus(answer.value)} − (${minus(answer.baseline_value)}) = ${signed(gap)}`;
   }
 
   function check() {
@@ -140,4 +142,4 @@ export function create(root, context) {
 }
 
 const percent = (share) => (share < 0.001 ? "under 0.1 %" : `${(100 * share).toFixed(share < 0.1 ? 1 : 0)} %`);
-const minus = (value) => value.toFixed(2).replace("-", "−");
+const minus = (value) => value.toFixed(Math.abs(value) < 0.1 ? 4 : 2).replace("-", "−").replace(/^−?0\.0+$/, "0");

@@ -18,7 +18,8 @@ export function create(root, context) {
   const kept = el("output", { class: "why-kept", for: "why-threshold" });
   const contract = el("input", { type: "checkbox", onchange: () => filter() });
   const legend = el("ul", { class: "why-states", "aria-label": "Colours of the nodes" }, ...STATES.map(([name, text]) => el("li", {}, el("i", { class: `state ${name}` }), el("span", { text }))),
-    el("li", {}, el("i", { class: "shape circle" }), el("span", { text: "vector at a position" })), el("li", {}, el("i", { class: "shape square" }), el("span", { text: "its feed-forward" })));
+    el("li", {}, el("i", { class: "shape circle" }), el("span", { text: "vector at a position" })), el("li", {}, el("i", { class: "shape square" }), el("span", { text: "its feed-forward" })),
+    el("li", {}, el("i", { class: "shape dots" }), el("span", { text: "positions without a part are left out" })));
   const field = el("div", { class: "why-graph" }), aside = el("aside", { class: "why-details", "aria-label": "Details of a node or a line" });
   const shown = el("div", { class: "why-found", hidden: true }, el("div", { class: "why-head" }, el("div", {}, title, how)),
     el("div", { class: "why-controls" },
@@ -83,6 +84,7 @@ export function create(root, context) {
     slider.min = String(Math.max(0.01, Math.ceil(100 * routes.least) / 100));
     details.clear();
     filter();
+    picture.centre();
     root.dataset.shown = [answer.step, answer.position].join("|");
   }
 
@@ -97,7 +99,7 @@ export function create(root, context) {
     picture.show({ answer, routes, edges: drawn, nodes: found.nodes, columns, text: textOf, width: field.clientWidth });
     root.dataset.edges = String(drawn.length);
     const note = drawn.length < found.edges.length ? `; the strongest ${DRAWN_MOST} are drawn` : contract.checked ? `; ${drawn.length} lines after skipping` : "";
-    setText(kept, `${probability(threshold)}: kept ${whole} of ${plural(routes.total, "connection")}${note}. They hold ${Math.round(100 * found.coverage)} % of the sums shown; ${Math.round(100 * found.traced)} % of the token is traced down to the canvas.`);
+    setText(kept, `${probability(threshold)}: kept ${whole} of ${plural(routes.total, "connection")}${note}. They hold ${Math.round(100 * found.coverage)} % of the sums shown; ${Math.round(100 * found.traced)} % of the token’s vector can be followed down to the canvas.`);
     slider.setAttribute("aria-valuetext", `${number(threshold)}, ${whole} of ${routes.total} connections kept`);
     context.select.cell !== null && picture.highlight(positionOf(context.select.cell));
   }
@@ -120,7 +122,7 @@ export function create(root, context) {
     const column = columns.get(position);
     if (!column) return "";
     if (column.state === "target") return subject.token === context.trace.start.eos ? "∎" : subject.text;
-    return column.state === "masked" ? "" : column.text;
+    return column.state === "masked" ? "" : column.token === context.trace.start.eos ? "∎" : column.text;
   }
 
   /** A node in words: place, token, layer, part. */

@@ -2,11 +2,17 @@
 
 import { el, probability, svg } from "./dom.js";
 
-const LEFT = 52, RIGHT = 12, TOP = 22, FOOT = 74, NARROW = 24, WIDE = 64;
+const LEFT = 52, RIGHT = 12, TOP = 22, FOOT = 96, NARROW = 24, WIDE = 64, SIGN = 8.4;
 
 /** A node's place in the network, in words. */
 export function place(kind, layer) {
   return { token: "input", mid: `layer ${layer + 1} after attention`, mlp: `layer ${layer + 1}, feed-forward`, out: `after layer ${layer + 1}` }[kind];
+}
+
+/** A token as a column is named: short, line ends and a lone space with a sign of their own. */
+function short(text) {
+  const shown = text.replace(/\n/g, "⏎").replace(/^ $/, "␣");
+  return [...shown].length > 7 ? `${[...shown].slice(0, 6).join("")}…` : shown;
 }
 
 export class Picture {
@@ -27,15 +33,16 @@ export class Picture {
   show({ answer, routes, edges, nodes, columns, text, width }) {
     Object.assign(this, { answer, routes, edges });
     const positions = [...new Set([...nodes].map((at) => routes.nodes[at][2]))].sort((a, b) => a - b);
-    const column = Math.max(NARROW, Math.min(WIDE, (width - LEFT - RIGHT) / positions.length));
-    const row = answer.layers <= 8 ? 46 : answer.layers <= 16 ? 34 : 24;
+    const label = Math.max(...positions.map((position) => [...short(text(position))].length)) * SIGN + 6;
+    const column = Math.max(NARROW, label, Math.min(WIDE, (width - LEFT - RIGHT) / positions.length));
+    const row = answer.layers <= 8 ? 56 : answer.layers <= 16 ? 40 : 26;
     const high = TOP + answer.layers * row, size = { width: Math.max(width - 2, LEFT + RIGHT + column * positions.length), height: high + FOOT };
     const left = new Map(positions.map((position, at) => [position, LEFT + column * (at + 0.5)]));
     this._at = ([kind, layer, position]) => {
       const x = left.get(position);
-      if (kind === "token") return [x, high + 12];
+      if (kind === "token") return [x, high + 30];
       const base = TOP + (answer.layers - 1 - layer) * row;
-      return kind === "out" ? [x, base + row * 0.12] : kind === "mid" ? [x, base + row * 0.72] : [x + Math.min(10, column * 0.36), base + row * 0.42];
+      return kind === "out" ? [x, base + row * 0.06] : kind === "mid" ? [x, base + row * 0.5] : [x + Math.min(10, column * 0.36), base + row * 0.28];
     };
     const had = this.drawing.contains(document.activeElement);
     this._nodes = new Map([...nodes].map((at) => [at, this._node(at, columns)]));
@@ -49,28 +56,30 @@ export class Picture {
     this.mark(this._marked ?? {});
   }
 
+  /** Bring the target into sight where the drawing is wider than its place. */
+  centre() { this.scroll.scrollLeft = this._at(this.routes.nodes[this.routes.target])[0] - this.scroll.clientWidth / 2; }
+
   /** Layers as bands, columns with their tokens, and the names of both axes. */
   _ground(answer, row, high, size, positions, left, columns, text) {
     const bands = Array.from({ length: answer.layers }, (_, at) => {
       const layer = answer.layers - 1 - at, y = TOP + at * row;
       const every = answer.layers > 16 ? 4 : 1;
       return [svg("rect", { class: layer % 2 ? "band odd" : "band", x: LEFT - 8, y: y - 4, width: size.width - LEFT, height: row }),
-        (layer + 1) % every && layer ? null : svg("text", { class: "tick", x: LEFT - 14, y: y + row * 0.5, "text-anchor": "end", text: String(layer + 1) })];
+        (layer + 1) % every && layer ? null : svg("text", { class: "tick", x: LEFT - 14, y: y + row * 0.3 + 4, "text-anchor": "end", text: String(layer + 1) })];
     }).flat().filter(Boolean);
     const names = positions.map((position, at) => {
-      const x = left.get(position), item = columns.get(position), shown = text(position).replace(/\n/g, "⏎").replace(/^ $/, "␣");
+      const x = left.get(position), item = columns.get(position), shown = short(text(position));
       const gap = at > 0 && positions[at - 1] !== position - 1;
-      const short = [...shown].length > 7 ? `${[...shown].slice(0, 6).join("")}…` : shown;
       return svg("g", { class: `column ${item.state}`, "data-position": String(position) },
         svg("title", { text: `position ${position}` }),
-        gap ? svg("line", { class: "gap", x1: x - (left.get(position) - left.get(positions[at - 1])) / 2, x2: x - (left.get(position) - left.get(positions[at - 1])) / 2, y1: TOP - 4, y2: high + 20 }) : null,
-        svg("line", { class: "stem", x1: x, x2: x, y1: TOP, y2: high + 12 }),
-        svg("text", { class: "token", x, y: high + 34, "text-anchor": "middle", text: item.state === "masked" ? "▒" : short }),
-        svg("text", { class: "tick", x, y: high + 50, "text-anchor": "middle", text: String(position) }));
+        gap ? svg("line", { class: "gap", x1: x - (left.get(position) - left.get(positions[at - 1])) / 2, x2: x - (left.get(position) - left.get(positions[at - 1])) / 2, y1: TOP - 4, y2: high + 38 }) : null,
+        svg("line", { class: "stem", x1: x, x2: x, y1: TOP, y2: high + 30 }),
+        svg("text", { class: "token", x, y: high + 54, "text-anchor": "middle", text: item.state === "masked" ? "▒" : shown }),
+        svg("text", { class: "tick", x, y: high + 70, "text-anchor": "middle", text: String(position) }));
     });
     return [...bands, ...names,
-      svg("text", { class: "axis", x: 4, y: 12, text: "layer ↑" }), svg("text", { class: "axis", x: LEFT - 14, y: high + 16, "text-anchor": "end", text: "input" }),
-      svg("text", { class: "axis", x: LEFT, y: high + 68, text: "position on the canvas → (a dotted line: positions without a part are left out)" })];
+      svg("text", { class: "axis", x: 4, y: 12, text: "layer ↑" }), svg("text", { class: "axis", x: LEFT - 14, y: high + 34, "text-anchor": "end", text: "input" }),
+      svg("text", { class: "axis", x: LEFT, y: high + 90, text: "position on the canvas →" })];
   }
 
   _line(edge) {

@@ -39,6 +39,9 @@ export function create(root, { trace, clock, select, announce }) {
   const panel = el("section", { class: "panel why-panel", "aria-label": "Why this token?", tabindex: "-1" },
     el("header", { class: "panel-head" }, el("h3", {}, toggle), help("Why this token?", ...HELP), subjectLine), tablist, body);
   root.append(panel);
+  // In a narrow window the pinned token's candidates lie over the page: they give way to the panel that is read.
+  const sight = new IntersectionObserver(([entry]) => panel.toggleAttribute("data-read", entry.isIntersecting), { rootMargin: "0px 0px -65% 0px" });
+  sight.observe(panel);
   let open = true, shown = null, views = new Map();
 
   const tabs = TABS.map((tab) => {
@@ -105,10 +108,9 @@ export function create(root, { trace, clock, select, announce }) {
     setText(subjectLine, sentence(subject, t));
     subjectLine.classList.toggle("hint", !subject);
     body.classList.toggle("no-subject", !subject);
-    if (open) views.get(shown)?.draw(subject, t);
-    else for (const view of views.values()) view.draw(null, t);
+    for (const [name, view] of views) view.draw(open && name === shown ? subject : null, t); // out of sight nothing is computed
   }
 
   show(tabs[0].name);
-  return { draw, show, destroy() { views.forEach((view) => view.destroy()); panel.remove(); } };
+  return { draw, show, destroy() { sight.disconnect(); views.forEach((view) => view.destroy()); panel.remove(); } };
 }

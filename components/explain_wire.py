@@ -119,7 +119,7 @@ def columns(model: Model, events: Sequence[Event], moment: Moment, wanted: set[i
         token, step = moment.ids[position], since[position]
         state = ("target" if position == moment.position else "masked" if token == start.model.mask_id
                  else "prompt" if position < start.prompt_length else "fixed" if step is None else "written")
-        found.append({"position": position, "text": model.token(token), "state": state, "step": step})
+        found.append({"position": position, "token": token, "text": model.token(token), "state": state, "step": step})
     return found
 
 
