@@ -21,8 +21,8 @@ export function create(root, context) {
     const field = el("div", { class: "chart" });
     return { field, view: null, figure: el("figure", {}, el("h4", { text: title }), el("p", { class: "caption", text: how }), field) };
   };
-  const deletion = curve("Masking the top tokens", "The faster the line falls below the band, the better the explanation found what matters.");
-  const insertion = curve("Showing the top tokens alone", "The sooner the line rises above the band, the better the explanation found what is enough.");
+  const deletion = curve("Masking the top tokens", "The faster the line falls, compared with the dashed one, the better the explanation found what matters.");
+  const insertion = curve("Showing the top tokens alone", "The sooner the line rises, compared with the dashed one, the better the explanation found what is enough.");
   const key = (shape, text) => el("span", { class: "key" }, el("i", { class: shape }), el("span", { text }));
   const shown = el("div", { hidden: true }, tested, verdict, numbers, el("div", { class: "believe-grid" }, deletion.figure, insertion.figure),
     el("div", { class: "settled-legend" }, key("line", "this explanation"), key("line dashed", "random rankings, mean"), key("band", "their middle 95 %")));
@@ -68,7 +68,8 @@ export function create(root, context) {
       el("dd", { text: `${number(value, 3)} · chance ${number(mean, 3)} [${number(low, 3)}, ${number(high, 3)}] · ${better}` })];
     setText(tested, `Tested: ${found.title}, as chosen under Attribution, on the canvas as the model saw it then, against ${found.rankings} random rankings.`);
     setText(verdict, found.verdict);
-    verdict.classList.toggle("chance", !found.better);
+    const { comprehensiveness: whole, sufficiency: rest } = found;
+    verdict.classList.toggle("chance", whole.value <= whole.high && rest.value >= rest.low);
     numbers.replaceChildren(...line("Comprehensiveness", found.comprehensiveness, "more is better"), ...line("Sufficiency", found.sufficiency, "less is better"),
       el("dt", { text: "Whole canvas" }), el("dd", { text: `probability ${probability(found.whole)}` }));
   }
