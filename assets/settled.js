@@ -3,9 +3,9 @@
 import { ask, Refused } from "./asking.js";
 import { el, help, number, plural, probability, quoted, setText } from "./dom.js";
 import { theme } from "./palette.js";
-import { BARS, DEFINITIONS, MAPS, scoreMap } from "./settled_maps.js";
+import { BARS, DEFINITIONS, MAPS, placeOf, scoreMap } from "./settled_maps.js";
 
-export function create(root, { trace, clock, select }) {
+export function create(root, { trace, select }) {
   const toggle = el("button", { type: "button", class: "why-toggle", "aria-expanded": "false", onclick: () => setOpen(!open) },
     el("span", { class: "chevron", "aria-hidden": "true" }), el("span", { text: "How settled was it?" }));
   const summary = el("p", { class: "settled-summary" }), second = el("p", { class: "settled-summary" });
@@ -27,14 +27,14 @@ export function create(root, { trace, clock, select }) {
     el("header", { class: "panel-head" }, el("h3", {}, toggle), help("How settled was it?", ...DEFINITIONS)), body);
   root.append(panel);
 
-  let open = false, charts = null, found = null, regrets = null, asked = "", shown = "", stop = null, version = 0;
+  let open = false, charts = null, found = null, regrets = null, asked = "", shown = "", stop = null, version = 0, now = 0;
   const byPosition = new Map();
 
   function setOpen(on) {
     open = on;
     toggle.setAttribute("aria-expanded", String(on));
     body.hidden = !on;
-    draw(clock.t);
+    draw(now);
   }
 
   async function fetchAll(run) {
@@ -62,8 +62,8 @@ export function create(root, { trace, clock, select }) {
     }
   }
 
-  function changed() { version += 1; if (found) fillTable(); draw(clock.t); }
-  function redraw() { version += 1; draw(clock.t); }
+  function changed() { version += 1; if (found) fillTable(); draw(now); }
+  function redraw() { version += 1; draw(now); }
 
   /** Where a cell ends up: the positions of the finished canvas are those of every row. */
   const place = (cell) => (cell === null || cell === undefined ? null : trace.position(cell, trace.steps));
@@ -116,7 +116,7 @@ export function create(root, { trace, clock, select }) {
     } catch (error) {
       setText(second, error.message);
     }
-    marks(clock.t);
+    marks(now);
   }
 
   async function marks(t) {
@@ -130,7 +130,7 @@ export function create(root, { trace, clock, select }) {
   function read(t) {
     const cell = select.cell, course = byPosition.get(place(cell));
     if (cell === null || !course) return "Point at a cell or a bar to read its values; click it to pin the position.";
-    const step = select.step ?? t, at = course.steps.indexOf(step);
+    const step = select.step ?? t, at = placeOf(course, step);
     const regret = regrets?.regrets.find((item) => item.position === course.position);
     const moment = at < 0 ? "" : ` · step ${step}: favourite ${quoted(trace.text(course.favourites[at]))}, KL to its last distribution ${number(course.kl[at], 3)} nats`;
     const writing = course.written ? `written ${quoted(trace.text(course.token))} at step ${course.written}` : "not written";
@@ -151,6 +151,7 @@ export function create(root, { trace, clock, select }) {
   }
 
   function draw(t) {
+    now = t;
     if (!open || !trace.start) return;
     if (!trace.end) { setText(summary, "The run is still going on: its trajectory is shown once it has ended."); asked = ""; return; }
     if (asked !== trace.start.run) { asked = trace.start.run; fetchAll(asked); return; }

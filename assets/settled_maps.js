@@ -12,6 +12,12 @@ export const DEFINITIONS = [
 
 const FLOOR = 0.001; // nats: below, two distributions are the same for a reader
 
+/** Where a step is in the records of a course, -1 if nowhere: mostly they have no gap. */
+export function placeOf(course, step) {
+  const guess = course ? step - course.steps[0] : -1;
+  return course?.steps[guess] === step ? guess : course ? course.steps.indexOf(step) : -1;
+}
+
 function grid({ rows, trace, byPosition }, value) {
   const columns = Array.from({ length: trace.steps }, (_, at) => at + 1);
   return {
@@ -44,7 +50,7 @@ export const MAPS = [
     how: "One row is one position, one column one step. Where the bright part of a row begins for good (the dot), the place had settled; it was written at the square.",
     legend: () => [swatch(CSS[255], "the favourite is the token that was written"), swatch(CSS[0], "the favourite is another token"), ...momentKeys()],
     data: (state) => [heat({ ...grid(state, (course, _, step) => {
-      const at = course?.steps.indexOf(step) ?? -1;
+      const at = placeOf(course, step);
       return at < 0 ? null : Number(course.favourites[at] === (course.token ?? course.favourites.at(-1)));
     }), zmin: 0, zmax: 1, colorscale: state.kit.TWO, showscale: false }), ...moments(state)],
   },
@@ -54,7 +60,7 @@ export const MAPS = [
     how: "Dark = nothing changed any more, bright = far away; every step of the scale is a factor of 10. Dots mark settling, squares writing.",
     legend: momentKeys,
     data: (state) => [heat({ ...grid(state, (course, _, step) => {
-      const at = course?.steps.indexOf(step) ?? -1;
+      const at = placeOf(course, step);
       return at < 0 ? null : Math.log10(Math.max(FLOOR, course.kl[at]));
     }), zmin: -3, zmax: 1, colorscale: state.kit.SEQUENTIAL, colorbar: state.kit.colorbar("nats", { tickvals: [-3, -2, -1, 0, 1], ticktext: ["≤ .001", "0.01", "0.1", "1", "10"] }) }),
     ...moments(state)],

@@ -41,7 +41,7 @@ class Regret:
 def regrets(model: Model, events: Iterable[Event], watch: Watcher | None = None) -> tuple[Regret, ...]:
     """Return the regret of every token that was written and stayed, in order of position.
 
-    Raises ``RequestError`` when the run was made by a model with another vocabulary or without a mask.
+    Raises ``RequestError`` for a model without a mask, and for a run by a model with another vocabulary.
     """
     return finished(regretting(model, tuple(events)), watch)
 
@@ -49,7 +49,10 @@ def regrets(model: Model, events: Iterable[Event], watch: Watcher | None = None)
 def regretting(model: Model, events: tuple[Event, ...], rows: int = ROWS * 4) -> Explaining[tuple[Regret, ...]]:
     """Yield progress and return the regrets."""
     start = start_of(events)
-    if model.mask_id is None or start.model.vocab_size != model.vocab_size:
+    if model.mask_id is None:
+        raise RequestError([Problem("events", f"{model.name} has no mask token, so what it wrote cannot be masked and scored again. "
+                                              "Regret is for masked diffusion models.")])
+    if start.model.vocab_size != model.vocab_size:
         raise RequestError([Problem("events", f"This run was made by {start.model.name} with {start.model.vocab_size} tokens; "
                                               f"{model.name} cannot score it again. Load the model of the run.")])
     final = replay(events, len(steps_of(events)))

@@ -103,6 +103,11 @@ def test_the_largest_regret_is_told_with_what_the_model_would_write_now(mha):
     assert f"would now write {mha.token(7)!r} there" in line
 
 
+def test_a_model_without_a_mask_has_no_regret(causal_model):
+    with pytest.raises(RequestError, match="has no mask token"):
+        regrets(causal_model, (start_of(2), step_of(1, {0: 1}, [(0, 1)])))
+
+
 def test_small_regrets_are_told_as_none_and_no_written_token_as_nothing(mha):
     assert "regrets nothing" in regret_in_words(mha, (Regret(0, 3, 1, 0.50, 0.49, math.log(0.50 / 0.49), 3),))
     assert regret_in_words(mha, ()).startswith("Nothing that was written stands")
