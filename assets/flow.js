@@ -20,7 +20,7 @@ export function create(root, context) {
   const legend = el("ul", { class: "why-states", "aria-label": "Colours of the nodes" }, ...STATES.map(([name, text]) => el("li", {}, el("i", { class: `state ${name}` }), el("span", { text }))),
     el("li", {}, el("i", { class: "shape circle" }), el("span", { text: "vector at a position" })), el("li", {}, el("i", { class: "shape square" }), el("span", { text: "its feed-forward" })),
     el("li", {}, el("i", { class: "shape dots" }), el("span", { text: "positions without a part are left out" })));
-  const field = el("div", { class: "why-graph" }), aside = el("aside", { class: "why-details", "aria-label": "Details of a node or a line" });
+  const field = el("div", { class: "why-graph" }), aside = el("aside", { class: "why-details", "aria-label": "Details of a node or a line", tabindex: "-1" });
   const shown = el("div", { class: "why-found", hidden: true }, el("div", { class: "why-head" }, el("div", {}, title, how)),
     el("div", { class: "why-controls" },
       el("label", { class: "why-field" }, el("span", { text: "Show parts above" }), slider), kept,

@@ -33,8 +33,10 @@ export function createDetails(root, context, on) {
       parts.push(el("h5", { text: `Attention heads (${plural(headCount, "head")} in this layer)` }), bars("Heads of this line", rows));
       if (heads.length < headCount) parts.push(el("p", { class: "hint", text: heads.length < SENT ? "The other heads hold less than .001 each." : `The ${SENT} largest heads.` }));
     }
+    const inside = root.contains(document.activeElement); // the button that asked for it goes away
     root.dataset.of = "edge";
     root.replaceChildren(...parts);
+    if (inside) root.focus();
     context.announce?.say(`${heads.length} heads: ${heads.slice(0, 3).map(([head, weight]) => `head ${head + 1} ${probability(weight)}`).join(", ")}`);
   }
 

@@ -49,11 +49,23 @@ def moment(events: Sequence[Event], position: int, step: int) -> Moment:
 
 
 def seen_by(events: Sequence[Event], step: Step) -> tuple[int, ...]:
-    """Return the canvas that the pass of a step saw: masks that it inserted are there already."""
-    ids, mask = list(replay(events, step.index - 1)), start_of(events).model.mask_id
+    """Return the canvas that the pass of a step saw: masks that it inserted are there already.
+
+    A causal model may have no mask: its open places then hold some token, which nothing before them sees.
+    """
+    start = start_of(events)
+    ids, mask = list(replay(events, step.index - 1)), start.model.mask_id
     for position, count in step.grows:
         ids[position:position] = [mask] * count
+    if named_mask(start) is None:
+        ids = [start.model.eos_id or 0 if token == mask else token for token in ids]
     return tuple(ids)
+
+
+def named_mask(start: Start) -> int | None:
+    """Return the mask token of a run's model; None where open places are only marked, by a number that is no token."""
+    mask = start.model.mask_id
+    return None if mask is None or mask < 0 else mask
 
 
 def runner_up(step: Step, position: int, token: int) -> int | None:
