@@ -10,6 +10,7 @@ from collections.abc import Sequence
 # Read by the UI library when it is imported: no telemetry, no question to another host.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 
+from backend.decoders.catalogue import register_modules
 from backend.engine import LocalEngine
 from backend.errors import AppError
 from backend.models.catalogue import MODELS
@@ -37,6 +38,7 @@ def _serve(settings: Settings) -> None:
             "Leave out --engine, or give --engine local.",
         )
     logging.info("%s", settings.describe())
+    register_modules(settings.decoders)
     from components.server import listen, serve  # after the settings: a wrong one fails at once
 
     listener = listen(settings)

@@ -1,55 +1,71 @@
-// Entry: takes the batches of the carrier, builds the views, and draws once per animation frame.
+// Entry: takes the batches of the carrier, builds the lanes, and draws once per animation frame.
 
 import { createAnnouncer } from "./announce.js";
 import * as banner from "./banner.js";
-import * as candidates from "./candidates.js";
+import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
+import * as difference from "./difference.js";
 import { el } from "./dom.js";
-import * as grid from "./grid.js";
-import * as heat from "./heat.js";
 import { listen } from "./keys.js";
+import { Lane } from "./lane.js";
 import * as legend from "./legend.js";
-import * as order from "./order.js";
 import { watchTheme } from "./palette.js";
-import "./believe.js"; // joins the tabs of why.js
+import { attachSecond } from "./second.js";
 import * as settled from "./settled.js";
 import { Select } from "./select.js";
-import { Source } from "./source.js";
-import * as summary from "./summary.js";
+import { createStudio } from "./studio.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
 import * as why from "./why.js";
+import "./believe.js"; // joins the tabs of why.js
 
 const BASE = new URL("../", import.meta.url);
 const VISIBLE_RATE = 8; // steps a second that an eye can follow
 const PAUSE_MS = 900;   // the finished canvas is seen before it is shown again
 
-const trace = new Trace(), clock = new Clock(trace), select = new Select();
+const traces = [new Trace(), new Trace()], [trace] = traces;
+const clock = new Clock(...traces), select = new Select();
+const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const timing = [];
-let mount = null, views = [], lane = null, say = null, lines = null;
-let frame = 0, before = 0, reported = 0, replay = 0, played = false;
+let mount = null, at = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let frame = 0, before = 0, replay = 0, played = false, compared = null;
 
-const source = new Source(BASE, trace, {
-  start() { clearTimeout(replay); reported = 0; select.clear(); clock.restart(); state("live"); },
-  queue(ahead) { state("queued"); lines?.queued(ahead); },
-  refused(event) { state("error"); lines?.refused(event); },
-  ended(end) { state(end.reason === "error" ? "error" : "done"); ended(end); },
-  gap() { lines?.gap(); },
-  filled() { if (trace.live) lines?.rest(); },
-  offline() { lines?.offline(); },
-  begun() { lines?.rest(); },
-  changed: dirty,
-});
+function listeners(number) {
+  return {
+    start() { clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
+    queue(ahead) { state("queued"); lines?.queued(ahead); },
+    ended(end) { ended(number, end); },
+    gap() { lines?.gap(); },
+    filled() { if (clock.live) lines?.rest(); },
+    offline() { lines?.offline(); },
+    begun() { lines?.rest(); },
+    changed: dirty,
+  };
+}
+
+const shown = () => lanes.slice(0, clock.shown);
+const two = () => clock.shown === 2;
 
 function state(name) { if (mount) mount.dataset.state = name; }
 
+/** The steps of the longest lane: the scale of everything that two lanes share. */
+function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon)); }
+
+/** How each place of the answer compares at this moment; null while one lane is shown, or no signs are wanted. */
+function compareNow() {
+  const [a, b] = traces;
+  compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
+}
+
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
-function ended(end) {
-  const took = trace.elapsed[trace.steps];
-  const fast = clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && trace.steps > took * VISIBLE_RATE;
-  lines?.ended(end, took, fast);
-  if (fast) replay = setTimeout(() => { if (clock.t === trace.steps && !clock.playing) { clock.seek(0); clock.play(); } }, PAUSE_MS);
+function ended(number, end) {
+  const others = shown().some((lane) => lane.trace.live);
+  if (end.reason !== "done" || !others) state(others ? "live" : end.reason === "error" ? "error" : "done");
+  const took = Math.max(...shown().map((lane) => lane.trace.elapsed[lane.trace.steps] ?? 0));
+  const fast = !others && clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && clock.steps > took * VISIBLE_RATE;
+  lines?.ended(end, took, fast, two() ? lanes[number].letter : "");
+  if (fast) replay = setTimeout(() => { if (clock.atEnd && !clock.playing) { clock.seekValue(0); clock.play(); } }, PAUSE_MS);
 }
 
 function dirty() { if (mount) frame ||= requestAnimationFrame(draw); }
@@ -60,22 +76,25 @@ function draw(now) {
   before = more ? now : 0;
   frame = more ? requestAnimationFrame(draw) : 0;
   const begun = performance.now();
-  if (select.guesses && !clock.following && clock.t > 0) source.want(clock.t, Math.min(trace.steps, clock.t + 4));
+  compareNow();
+  for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
-  lane.dataset.painted = String(clock.t);
-  lane.dataset.lost = String(trace.lost);
-  lane.classList.toggle("empty", !trace.start);
   report(performance.now() - begun);
-  if (played && !clock.playing && clock.t === trace.steps) lines.shown();
+  if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
-  if (trace.start) say.say(clock.t === trace.steps && trace.end?.verdict ? `Finished. ${trace.end.verdict.right ? "Right" : "Wrong"}: ${trace.end.verdict.why}` : `step ${clock.t} of ${trace.steps}, ${trace.writtenCount[clock.t]} of ${trace.free} written`);
+  if (trace.start) say.say(shown().map(progress).join(" "));
+}
+
+function progress({ trace: own, number, letter }) {
+  const t = clock.step(number), whose = two() ? `${letter}: ` : "";
+  if (t === own.steps && own.end?.verdict) return `${whose}Finished. ${own.end.verdict.right ? "Right" : "Wrong"}: ${own.end.verdict.why}`;
+  return `${whose}step ${t} of ${own.steps}, ${own.writtenCount[t]} of ${own.free} written`;
 }
 
 /** Note, after the paint, when the steps that came since the last one were seen. */
 function report(drawMs) {
-  if (trace.steps <= reported || clock.t !== trace.steps) return;
-  const fresh = trace.stamps.slice(reported + 1).map((stamp, at) => ({ step: reported + 1 + at, ...stamp }));
-  reported = trace.steps;
+  const fresh = shown().flatMap((lane) => lane.fresh(clock.step(lane.number)));
+  if (!fresh.length) return;
   const channel = new MessageChannel();
   channel.port1.onmessage = () => {
     const painted = (performance.timeOrigin + performance.now()) / 1000;
@@ -84,11 +103,80 @@ function report(drawMs) {
   channel.port2.postMessage(null);
 }
 
-async function load(id) {
-  if (!(await source.load(id))) return false;
+/** Take a batch: it names the run of every lane (null: that lane stays as it is), its events name their lane. */
+function push(batch) {
+  if (!batch) return;
+  const runs = batch.runs ?? [batch.run];
+  arrange(runs.length);
+  runs.forEach((run, number) => {
+    if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
+  });
+}
+
+/** Put one lane or two on the page. */
+function arrange(count) {
+  clock.show(count);
+  if (!at || at.stage.dataset.lanes === String(count)) return;
+  at.stage.dataset.lanes = String(count);
+  const [a, b] = lanes;
+  if (count === 2) {
+    tabs("a");
+    at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    if (!unitChosen) clock.setUnit("passes");
+    at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
+  } else {
+    delete mount.dataset.tab;
+    if (!unitChosen) clock.setUnit("step");
+    a.root.insertBefore(at.legend, a.at.head.nextSibling);
+    at.stage.replaceChildren(a.root, a.at.candidates);
+    at.charts.replaceChildren(a.at.scores, a.at.order, a.at.tree);
+  }
+  dirty();
+}
+
+/** Trade the lanes: what was B is A. */
+function swap() {
+  const [a, b] = lanes;
+  a.trace.exchange(b.trace);
+  a.source.exchange(b.source);
+  [a.reported, b.reported] = [a.trace.steps, b.trace.steps];
+  select.clear();
+  clock.toEnd();
+}
+
+/** Where there is room for one lane only, a tab says which; elsewhere all are seen. */
+function tabs(chosen) {
+  mount.dataset.tab = chosen;
+  at.tabs.replaceChildren(...[["a", "A"], ["b", "B"], ["diff", "A against B"]].map(([name, text]) => el("button", {
+    type: "button", role: "tab", "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1, "data-name": name, text,
+    onclick: () => { tabs(name); at.tabs.querySelector("[aria-selected=true]").focus(); },
+  })));
+}
+
+function turnTab(event) {
+  const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
+  if (!move) return;
+  const names = [...at.tabs.children].map((tab) => tab.dataset.name);
+  tabs(names[(names.indexOf(mount.dataset.tab) + move + names.length) % names.length]);
+  at.tabs.querySelector("[aria-selected=true]").focus();
+  event.preventDefault();
+  event.stopPropagation();
+}
+
+/** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
+function branch(lane, step, edit) {
+  if (lane.number === 1) swap();
   clearTimeout(replay);
-  if (trace.end) lines.ended(trace.end, 0, false);
-  clock.seek(trace.steps);
+  carrier({ run: trace.start.run, step, edits: [edit] });
+}
+
+async function load(id, number = 0) {
+  const lane = lanes[number];
+  if (!(await lane.source.load(id))) return false;
+  arrange(number + 1);
+  clearTimeout(replay);
+  if (lane.trace.end) lines.ended(lane.trace.end, 0, false, "");
+  clock.toEnd();
   return true;
 }
 
@@ -96,15 +184,16 @@ async function example() {
   try {
     if (!(await load("example"))) return;
     if (calm.matches) return;
-    clock.seek(0);
+    clock.seekValue(0);
     clock.play();
   } catch {
     if (!trace.start) { state("idle"); lines.none("No recorded run is here. Type a prompt and press Run."); }
   }
 }
 
-function attach({ watch, props }) {
-  const take = () => source.push(props.value);
+function attach({ watch, props, branch }) {
+  if (branch) carrier = branch;
+  const take = () => push(props.value);
   watch("value", take);
   take();
 }
@@ -112,33 +201,41 @@ function attach({ watch, props }) {
 function build(root) {
   mount = root;
   root.dataset.state = "idle";
-  const part = (name, attributes = {}) => el("div", { class: name, ...attributes });
-  const panel = (name, label) => el("section", { class: `panel ${name}`, "aria-label": label, tabindex: "-1" });
-  const at = {
-    banners: part("banners"), head: part("lane-head"), legend: part("lane-legend"), canvas: part("lane-canvas"),
-    answer: panel("answer", "Answer as text"), candidates: panel("inspector", "Candidates"), clock: part("clock"),
-    scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), end: part("tail-note"), why: part("why-place"), settled: part("settled-place"),
-  };
-  lane = el("div", { class: "lane", "data-lane": "0" }, at.head, at.legend, el("div", { class: "lane-body" }, at.canvas, at.answer));
-  root.replaceChildren(at.banners, el("div", { class: "stage" }, lane, at.candidates), at.clock, at.why, el("div", { class: "charts" }, at.scores, at.order), at.settled, at.end);
+  const part = (name) => el("div", { class: name });
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"),
+    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
+    tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
+  root.replaceChildren(at.banners, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, clock, select, announce: say, want: (from, to) => { if (!clock.following) source.want(from, to); } };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null };
+  for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
-  views = [summary.create(at.head, shared), legend.create(at.legend, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    candidates.create(at.candidates, shared), transport.create(at.clock, shared), heat.create(at.scores, shared), order.create(at.order, shared), why.create(at.why, shared), settled.create(at.settled, shared)];
-  const keys = listen({ root, trace, clock, select, layers: () => legend.layersOf(trace), panels: at });
+  views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } }), { draw: showInspector }];
+  pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
+  views.push({ draw: () => { if (two()) pair.draw(); } });
+  views.push(why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared), settled.createPerLane(at.settled, lanes, clock));
+  arrange(clock.shown);
+  const keys = listen({ root, trace, clock, select, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
+  views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);
   (window.traceParts ?? []).forEach(attach);
   window.traceParts = { push: attach };
+  attachSecond(BASE);
   document.documentElement.dataset.unmask = "ready";
   dirty();
-  if (!source.run) example();
+  if (!lanes[0].source.run) example();
 }
 
-window.unmask = { trace, clock, select, timing, fold, load, push: (batch) => source.push(batch) };
+/** One inspector is seen: that of the lane pointed at last. */
+function showInspector() {
+  const seen = two() ? select.lane : 0;
+  for (const lane of lanes) lane.at.candidates.hidden = lane.number !== seen;
+}
+
+window.unmask = { trace, clock, select, timing, fold, load, push, traces };
 
 const found = document.getElementById("unmask");
 if (found) build(found);

@@ -36,7 +36,7 @@ export function create(root, { trace, clock, announce }) {
 
   function show(kind, words, action = null) {
     put(kind, words, action);
-    if (kind === "bad") announce.now(words); else announce.say(words);
+    if (kind === "bad") announce.now(words); else announce.tell(words);
   }
 
   /** Nothing special to say: explain the picture, or say what run this is. */
@@ -52,19 +52,17 @@ export function create(root, { trace, clock, announce }) {
     shown() { if (replaying) rest(); },
     showIntro() { asked = true; rest(); },
     queued(ahead) { show("wait", `${plural(ahead, "run")} before yours. It starts by itself; Stop takes it back.`); },
-    refused(event) {
-      const parts = (event.problems ?? []).map((problem) => problem.message);
-      show("bad", [event.message, ...parts].filter(Boolean).join(" ") || "This request cannot be run.");
-    },
-    ended(end, elapsed, slowly) {
+    /** A run has ended; `letter` names its lane where there are two. */
+    ended(end, elapsed, slowly, letter) {
+      const which = letter ? `${letter}: ` : "";
       const answers = {
-        error: ["bad", `The run stopped: ${end.message || "an error in the decoder."} What it wrote so far stays here.`],
-        cancelled: ["wait", `Stopped by you after ${plural(end.totals.steps, "step")}. What it wrote so far stays here.`],
-        budget: ["wait", end.message || "The run reached its limit of forward passes. What it wrote so far stays here."],
+        error: ["bad", `${which}The run stopped: ${end.message || "an error in the decoder."} What it wrote so far stays here.`],
+        cancelled: ["wait", `${letter ? "Both runs stopped" : "Stopped"} by you after ${plural(end.totals.steps, "step")}. What ${letter ? "they" : "it"} wrote so far stays here.`],
+        budget: ["wait", which + (end.message || "The run reached its limit of forward passes. What it wrote so far stays here.")],
       };
       if (answers[end.reason]) show(...answers[end.reason]);
       else if (slowly) {
-        show("wait", `The run took ${elapsed.toFixed(2)} s, too fast to watch. Shown again slowly.`, { label: "Go to the end", run: () => clock.seek(Infinity) });
+        show("wait", `The ${letter ? "runs" : "run"} took ${elapsed.toFixed(2)} s, too fast to watch. Shown again slowly.`, { label: "Go to the end", run: () => clock.toEnd() });
         replaying = true;
       } else rest();
     },

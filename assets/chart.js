@@ -60,7 +60,7 @@ export function chart(root, { label, hear = () => {}, pick = () => {} }) {
     plotly ??= await load();
     if (gone) return;
     const { data: now, layout: as } = latest; // what was asked for last, while the library came
-    await plotly.react(field, now, as, { displaylogo: false, displayModeBar: "hover", modeBarButtonsToRemove: ["select2d", "lasso2d", "autoScale2d"], doubleClick: "reset" });
+    await plotly.react(field, now, as, { displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], doubleClick: "reset" });
     if (built || gone) return;
     built = true;
     field.on("plotly_hover", ({ points: [point] }) => hear(point));

@@ -13,7 +13,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 /** The width of a cell outside a puzzle: every cell holds its longest token, so nothing moves. */
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
-export function create(root, { trace, clock, select }) {
+export function create(root, { trace, lane, clock, select, horizon, marks }) {
   const promptBox = el("div", { class: "prompt-tokens" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": "Answer, one cell per token", "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
@@ -97,7 +97,7 @@ export function create(root, { trace, clock, select }) {
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
     guesses.checked = select.guesses;
     const tail = trace.tail(t), fixed = new Set(trace.start.fixed);
-    const span = Math.max(1, trace.horizon - 1);
+    const span = Math.max(1, horizon() - 1), compared = marks();
     cells.forEach((cell, rank) => {
       const state = trace.state(cell, t);
       const draft = state.masked ? trace.drafts[t]?.get(cell) : undefined;
@@ -115,11 +115,13 @@ export function create(root, { trace, clock, select }) {
         | (layout.kind === "rows" && rank % layout.answer === layout.answer - 1 ? BREAK : 0);
       const sure = guess === null ? 0 : Math.round(belief.probs[favourite] * 100);
       const colour = index(share);
-      const key = `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}`;
+      const mark = compared ? signOf(compared[rank], lane) : null;
+      const key = `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}|${mark?.sign}`;
       if (seen.get(cell) === key) return;
       seen.set(cell, key);
       paint(spans.get(cell), state, flags, colour, hint);
-      spans.get(cell).setAttribute("aria-label", label(cell, t, state, guess, sure));
+      sign(spans.get(cell), mark);
+      spans.get(cell).setAttribute("aria-label", label(cell, t, state, guess, sure) + (mark?.words ? `, ${mark.words}` : ""));
     });
     outline();
   }
@@ -135,6 +137,16 @@ export function create(root, { trace, clock, select }) {
     node.style.setProperty("--share", colour < 0 ? "0" : String(colour / 255));
     const next = shown(text);
     if (node.textContent !== next) node.textContent = next;
+  }
+
+  /** The sign of a comparison stands beside the text, not in it. */
+  function sign(node, mark) {
+    const shows = mark?.sign ?? "";
+    let own = node.querySelector("i");
+    if (!shows) { own?.remove(); node.classList.remove("differs"); return; }
+    if (!own) node.append(own = el("i", { class: "sign", "aria-hidden": "true" }));
+    own.dataset.sign = shows;
+    node.classList.toggle("differs", shows === "≠");
   }
 
   function label(cell, t, state, guess, sure) {
@@ -175,6 +187,17 @@ export function create(root, { trace, clock, select }) {
   });
 
   return { draw, destroy() { observer.disconnect(); root.replaceChildren(); } };
+}
+
+/** A mark as one lane shows it: ◂n is n earlier than the other lane, n▸ later. */
+function signOf(mark, lane) {
+  if (!mark || mark.kind === "same" || mark.kind === "open") return null;
+  if (mark.kind === "differs") return { sign: "≠", words: "another token in the other run" };
+  if (mark.kind === "moved") {
+    const by = lane === 0 ? mark.by : -mark.by;
+    return by < 0 ? { sign: `◂${-by}`, words: `${-by} earlier than in the other run` } : { sign: `${by}▸`, words: `${by} later than in the other run` };
+  }
+  return mark.kind === (lane === 0 ? "only_a" : "only_b") ? { sign: "·", words: "not written in the other run yet" } : null;
 }
 
 /** A token as a cell shows it: line ends and spaces have a sign of their own. */

@@ -6,7 +6,7 @@ import { CIVIDIS, index, token } from "./palette.js";
 import { hatch, plot } from "./plot.js";
 import { HELP } from "./words.js";
 
-export function create(root, { trace, clock, select }) {
+export function create(root, { trace, clock, select, horizon }) {
   const title = el("span");
   const table = el("a", { class: "quiet", target: "_blank", rel: "noopener", text: "Canvas as a table" });
   const field = el("div");
@@ -60,7 +60,7 @@ export function create(root, { trace, clock, select }) {
     return values.length ? `${place}: ${values.join(" · ")}` : `${place}: no score, ${trace.isMask(cell, step) ? "not recorded" : "already written"}`;
   }
 
-  const view = plot(field, { trace, clock, select, paint, readout, label: "Score by position and step; the values of the position in question are given as text below" });
+  const view = plot(field, { trace, clock, select, horizon, paint, readout, label: "Score by position and step; the values of the position in question are given as text below" });
 
   return {
     draw(t) {

@@ -6,14 +6,14 @@ const STORED = "unmask-keys";
 const LIST = [
   ["Space", "play or pause"], ["← →", "one step back or forward; with Shift ten"], ["Home  End", "first or last step"],
   ["[  ]", "slower or faster"], ["1 – 6", "colour by order, confidence, …"], ["G", "best guesses on or off"],
-  ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["Enter", "pin a token; arrows move between tokens"],
+  ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["Enter", "pin a token; arrows move between tokens"],
   ["Esc", "unpin, close"], ["/", "go to the prompt"], ["?", "this list"],
 ];
 
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
 const TYPED = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable], [role=textbox], [role=listbox]";
 
-export function listen({ root, trace, clock, select, layers, panels }) {
+export function listen({ root, trace, clock, select, differ, layers, panels }) {
   let on = true;
   try { on = localStorage.getItem(STORED) !== "off"; } catch { /* storage may be switched off */ }
   const check = el("input", { type: "checkbox", onchange: () => {
@@ -30,10 +30,11 @@ export function listen({ root, trace, clock, select, layers, panels }) {
 
   const go = (panel) => { panel.scrollIntoView({ block: "nearest" }); panel.focus({ preventScroll: true }); };
   const acts = {
-    " ": () => clock.toggle(), ArrowLeft: (event) => clock.seek(clock.t - (event.shiftKey ? 10 : 1)),
-    ArrowRight: (event) => clock.seek(clock.t + (event.shiftKey ? 10 : 1)), Home: () => clock.seek(0), End: () => clock.seek(trace.steps),
+    " ": () => clock.toggle(), ArrowLeft: (event) => clock.move(event.shiftKey ? -10 : -1),
+    ArrowRight: (event) => clock.move(event.shiftKey ? 10 : 1), Home: () => clock.seekValue(0), End: () => clock.toEnd(),
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
-    s: () => go(panels.scores), o: () => go(panels.order), c: () => go(panels.candidates),
+    d: () => select.setSigns(!select.signs), n: () => differ.next(),
+    s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
     "/": () => document.querySelector("#field-prompt textarea, #field-prompt input")?.focus(), "?": () => dialog.showModal(),
   };
 

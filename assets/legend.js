@@ -5,15 +5,15 @@ import { GRADIENT } from "./palette.js";
 import { HELP } from "./words.js";
 
 /** The layers of a run: the order of writing, then every score that it declares. */
-export function layersOf(trace) {
+export function layersOf(trace, horizon = trace.horizon) {
   const order = {
-    name: "order", title: "Order", low: 1, high: trace.horizon, unit: "step", higher: "written later",
+    name: "order", title: "Order", low: 1, high: horizon, unit: "step", higher: "written later",
     help: HELP.order[0],
   };
   return [order, ...[...trace.scores.values()].map(({ measure }) => measure)];
 }
 
-export function create(root, { trace, select }) {
+export function create(root, { trace, select, horizon }) {
   const choices = el("div", { class: "choices", role: "radiogroup", "aria-label": "Colour by" });
   const low = el("span", { class: "end" }), high = el("span", { class: "end" });
   const unit = el("span", { class: "unit" });
@@ -52,7 +52,7 @@ export function create(root, { trace, select }) {
   function draw() {
     if (!trace.start) return;
     if (epoch !== trace.epoch) begin();
-    const layer = layersOf(trace).find((item) => item.name === select.layer);
+    const layer = layersOf(trace, horizon()).find((item) => item.name === select.layer);
     const digits = layer.name === "order" ? 0 : Number.isInteger(layer.high) ? 0 : 2;
     setText(low, number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
     setText(high, number(layer.high, digits));

@@ -7,7 +7,7 @@ import { HELP } from "./words.js";
 
 const ASIDE = 132, BINS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, Infinity];
 
-export function create(root, { trace, clock, select }) {
+export function create(root, { trace, clock, select, horizon }) {
   const sentence = el("p", { class: "sentence" });
   const field = el("div");
   root.append(el("header", { class: "panel-head" }, el("h3", { text: "Order of writing" }), help("Order of writing", ...HELP.orderView), el("span", { class: "axis", text: "position ↓  step →" })), field, sentence);
@@ -95,7 +95,7 @@ export function create(root, { trace, clock, select }) {
     return state.masked ? `${place}: not written yet` : state.step === 0 ? `${place}: fixed from the start` : `${place}: written at step ${state.step} of ${trace.horizon}`;
   }
 
-  const view = plot(field, { trace, clock, select, paint, readout, aside: ASIDE, label: "Step of writing by position" });
+  const view = plot(field, { trace, clock, select, horizon, paint, readout, aside: ASIDE, label: "Step of writing by position" });
 
   return {
     draw(t) {

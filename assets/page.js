@@ -41,7 +41,19 @@ addEventListener("keydown", (event) => {
   if (event.key === "Tab" && event.target.matches?.("[role=combobox]")) event.stopPropagation();
 }, true);
 
+/** Open or close the part of the request that a narrow window folds away. */
+function unfold(open) {
+  document.getElementById("request")?.classList.toggle("open", open);
+  document.getElementById("more")?.setAttribute("aria-expanded", String(open));
+}
+
+document.addEventListener("click", (event) => {
+  const more = event.target.closest("#more");
+  if (more) unfold(more.getAttribute("aria-expanded") !== "true");
+});
+
 function place(field, decoder) {
+  if (field.startsWith("b.")) return document.getElementById(`field-b-${field.slice(2).replace("settings.", "settings-")}`) ?? place(field.slice(2), decoder);
   const name = field.startsWith("settings.") ? `settings-${decoder}-${field.slice(9)}` : field;
   return document.getElementById(`field-${name.replace("prompt_ids", "prompt")}`);
 }
@@ -64,6 +76,7 @@ function sentence(text, id) {
 }
 
 function openSettings(root) {
+  root.closest("details")?.setAttribute("open", "");
   const closed = root.closest("#settings")?.querySelector(":scope > button.label-wrap:not(.open)");
   closed?.click();
 }
@@ -84,6 +97,7 @@ function show({ decoder, message, problems, quiet }) {
     const root = place(problem.field, decoder);
     if (!root) return rest.push(`${problem.field}: ${problem.message}`);
     const id = `problem-${index}`;
+    if (!quiet) unfold(true);
     put(root, problem.message, id);
     const input = root.querySelector("input:not([type=range]), textarea, select");
     input?.setAttribute("aria-invalid", "true");

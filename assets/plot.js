@@ -6,7 +6,7 @@ import { theme, token } from "./palette.js";
 
 const LEFT = 44, BOTTOM = 28, TOP = 4;
 
-export function plot(root, { trace, clock, select, label, aside = 0, paint, readout }) {
+export function plot(root, { trace, clock, select, horizon, label, aside = 0, paint, readout }) {
   const canvas = el("canvas", { role: "img", "aria-label": label });
   const future = el("i", { class: "plot-future" }), head = el("i", { class: "plot-head", style: "opacity: 0" });
   const row = el("i", { class: "plot-row", hidden: true }), mark = el("i", { class: "plot-pin", hidden: true });
@@ -24,7 +24,7 @@ export function plot(root, { trace, clock, select, label, aside = 0, paint, read
 
   function measure() {
     size.rows = Math.max(1, trace.response(trace.steps).length);
-    size.columns = trace.horizon;
+    size.columns = horizon();
     size.cell = Math.max(1, Math.min(18, Math.floor(Math.max(200, Math.min(340, size.rows * 14)) / size.rows)));
     size.plotHeight = size.rows > 340 ? 340 : size.rows * size.cell;
     size.height = size.plotHeight + TOP + BOTTOM;
@@ -55,7 +55,7 @@ export function plot(root, { trace, clock, select, label, aside = 0, paint, read
 
   function draw(t, layer = "") {
     if (!trace.start) return;
-    const room = [trace.epoch, trace.response(trace.steps).length, trace.horizon, resized].join("|");
+    const room = [trace.epoch, trace.response(trace.steps).length, horizon(), resized].join("|");
     if (room !== measured) { measured = room; measure(); } // out of sight too: nothing below moves when it is drawn
     if (!visible) return;
     const key = [room, layer || select.layer, theme.epoch].join("|");

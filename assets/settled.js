@@ -5,6 +5,23 @@ import { el, help, number, plural, probability, quoted, setText } from "./dom.js
 import { theme } from "./palette.js";
 import { BARS, DEFINITIONS, MAPS, placeOf, scoreMap } from "./settled_maps.js";
 
+/** One panel per lane that is shown; the second is made when it is first needed. */
+export function createPerLane(root, lanes, clock) {
+  const places = [], views = [];
+  return {
+    draw() {
+      lanes.slice(0, clock.shown).forEach((lane, at) => {
+        places[at] ??= root.appendChild(el("div", { class: "settled-place" }));
+        views[at] ??= create(places[at], lane.shared);
+        if (clock.shown > 1) places[at].dataset.letter = lane.letter; else delete places[at].dataset.letter;
+        views[at].draw(clock.step(at));
+      });
+      places.forEach((place, at) => { place.hidden = at >= clock.shown; });
+    },
+    destroy() { views.forEach((view) => view.destroy()); },
+  };
+}
+
 export function create(root, { trace, select }) {
   const toggle = el("button", { type: "button", class: "why-toggle", "aria-expanded": "false", onclick: () => setOpen(!open) },
     el("span", { class: "chevron", "aria-hidden": "true" }), el("span", { text: "How settled was it?" }));

@@ -1,14 +1,14 @@
 // Where events come from: the page's carrier, and requests for kept runs, gaps and candidates. No DOM.
 
-const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, RETRIES_MS = [1000, 2000, 4000];
+const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, AGAIN_MS = 2000, RETRIES_MS = [1000, 2000, 4000];
 
 export class Source {
-  /** `on` holds start, begun, queue, refused, ended, gap, filled, offline and changed. */
+  /** `on` holds start, begun, queue, ended, gap, filled, offline and changed. */
   constructor(base, trace, on) {
     Object.assign(this, { base, trace, on });
     this.run = null;
     this.next = 0;
-    this._chunks = new Map(); // first step -> "asked" or "known", oldest first
+    this._chunks = new Map(); // first step -> "asked", "known", or when to ask again; oldest first
     this._heard = 0;
     this._timer = 0;
     this._filling = false;
@@ -19,11 +19,18 @@ export class Source {
     if (!batch) return;
     this._heard = performance.now();
     const gap = batch.run === this.run ? batch.n > this.next : batch.n > 0;
-    if (batch.run !== this.run) { this.run = batch.run; this._chunks.clear(); }
+    this.run = batch.run;
     this.next = batch.n + 1;
     this._take(batch.events, (performance.timeOrigin + this._heard) / 1000);
     if (gap || this.trace.lost) this.fill();
     this._watch();
+  }
+
+  /** Trade places with another lane's source, as their traces do. */
+  exchange(other) {
+    [this.run, other.run] = [other.run, this.run];
+    [this.next, other.next] = [other.next, this.next];
+    [this._chunks, other._chunks] = [other._chunks, this._chunks];
   }
 
   _ours(run) { return this.trace.start?.run === run; }
@@ -31,8 +38,7 @@ export class Source {
   _take(events, arrived) {
     for (const event of events) {
       if (event.kind === "queue") this.on.queue(event.ahead);
-      else if (event.kind === "refused") this.on.refused(event);
-      else if (event.kind === "start" && !this._ours(event.run)) this.on.start();
+      else if (event.kind === "start" && !this._ours(event.run)) { this._chunks.clear(); this.on.start(); }
     }
     // Without its start a run cannot be read: its steps are asked for again, together with it.
     if (!this._ours(this.run) && !events.some((event) => event.kind === "start")) {
@@ -80,29 +86,40 @@ export class Source {
 
   _watch() {
     clearTimeout(this._timer);
-    if (this.trace.live) this._timer = setTimeout(() => { if (this.trace.live) this.fill(); }, SILENCE_MS);
+    if (this.trace.live) this._timer = setTimeout(async () => { await this.fill(); this._watch(); }, SILENCE_MS);
   }
 
   /** See to it that the candidates of steps `from` to `to` are there; they come with the next frame. */
   want(from, to) {
+    if (!this.trace.start) return;
     const last = Math.min(to, this.trace.steps);
     for (let first = from - ((from - 1) % CHUNK); first <= last; first += CHUNK) {
       const whole = !this.trace.live || first + CHUNK - 1 <= this.trace.steps;
-      if (whole && !this._chunks.has(first)) this._fetch(first);
+      if (whole && this._missing(first)) this._fetch(first);
     }
   }
 
+  /** Whether a chunk is neither there nor asked for; one that failed is asked for again after a while. */
+  _missing(first) {
+    const state = this._chunks.get(first);
+    return state === undefined || (typeof state === "number" && performance.now() > state);
+  }
+
+  /** Ask for a chunk of the run that is shown: while a next one waits in the queue, that is not `run`. */
   async _fetch(first) {
-    const run = this.run;
+    const { run } = this.trace.start;
+    const ours = () => this._ours(run);
     this._chunks.set(first, "asked");
     try {
       const answer = await this._get(`runs/${run}/candidates?from=${first}&to=${first + CHUNK - 1}`);
-      if (run !== this.run) return;
+      if (!ours()) return;
       for (const [step, list] of Object.entries(answer.steps)) this.trace.learnCandidates(Number(step), list, answer.texts);
       this._chunks.set(first, "known");
       this._forget();
       this.on.changed();
-    } catch { /* the view then shows the candidates of the written tokens, which came with the steps */ }
+    } catch { // until then the view shows the candidates of the written tokens, which came with the steps
+      if (ours()) this._chunks.set(first, performance.now() + AGAIN_MS);
+    }
   }
 
   _forget() {

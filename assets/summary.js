@@ -35,7 +35,7 @@ export function create(root, { trace }) {
 }
 
 /** The answer at the playhead, and after the last step what it is worth. */
-export function createAnswer(root, { trace }) {
+export function createAnswer(root, { trace, marks }) {
   const text = el("pre", { class: "answer-text", tabindex: "0", "aria-label": "Answer as text" });
   const count = el("p", { class: "count" });
   const copied = el("span", { text: "Copy" });
@@ -47,10 +47,20 @@ export function createAnswer(root, { trace }) {
     text, count,
     el("div", { class: "verdict-line" }, verdict, why));
 
-  /** The text before the first end-of-sequence at step `t`; masks as boxes. */
-  function textAt(t) {
-    return trace.response(t).slice(0, trace.tail(t))
-      .map((cell) => (trace.isMask(cell, t) ? "▢" : trace.text(trace.id(cell, t)))).join("");
+  /** The tokens before the first end-of-sequence at step `t`; masks as boxes. */
+  function tokensAt(t) {
+    return trace.response(t).slice(0, trace.tail(t)).map((cell) => (trace.isMask(cell, t) ? "▢" : trace.text(trace.id(cell, t))));
+  }
+
+  function textAt(t) { return tokensAt(t).join(""); }
+
+  /** Beside another run the tokens that differ are marked. */
+  function showDifferences(t, compared) {
+    const tokens = tokensAt(t), differs = (rank) => compared[rank]?.kind === "differs";
+    const key = JSON.stringify(tokens.map((token, rank) => [token, differs(rank)]));
+    if (key === text.dataset.shown) return;
+    text.dataset.shown = key;
+    text.replaceChildren(...tokens.map((token, rank) => (differs(rank) ? el("mark", { class: "other", text: token }) : token)));
   }
 
   const finished = (t) => trace.end !== null && t === trace.steps;
@@ -71,8 +81,9 @@ export function createAnswer(root, { trace }) {
   function draw(t) {
     if (!trace.start) return;
     const done = finished(t);
-    const shown = done && trace.end.reason === "done" ? trace.end.text : textAt(t);
-    setText(text, shown);
+    const compared = marks();
+    if (compared) showDifferences(t, compared);
+    else { delete text.dataset.shown; setText(text, done && trace.end.reason === "done" ? trace.end.text : textAt(t)); }
     text.classList.toggle("partial", !done);
     const totals = trace.end?.totals;
     setText(count, done && totals

@@ -23,16 +23,19 @@ export class Trace {
     this.texts = new Map();
     this.steps = 0;
     this.passes = [0];
+    this.rows = [0];
     this.elapsed = [0];
     this.notes = [null];
     this.written = [[]];
     this.erased = [[]];
     this.drafts = [null];
     this.writtenCount = [0];
+    this.reached = [0]; // the most that was ever written up to a step: never falls
     this.stamps = [null];
     this.scores = new Map();
     this.candidateSteps = new Map();
     this.pending = new Map();
+    this.branches = new Map(); // of a search: node -> branch event
     this.cells = [];
     this.orders = [{ step: 0, cells: [] }];
     if (!start) return;
@@ -48,6 +51,13 @@ export class Trace {
   }
 
   get live() { return this.start !== null && this.end === null; }
+
+  /** Trade places with another lane's run; the views of both begin anew. */
+  exchange(other) {
+    const epoch = Math.max(this.epoch, other.epoch) + 1, mine = { ...this };
+    Object.assign(this, other, { epoch });
+    Object.assign(other, mine, { epoch });
+  }
 
   /** Steps that are known to exist and have not arrived. */
   get lost() {
@@ -69,6 +79,8 @@ export class Trace {
         if (!this.start || this.start.run !== event.run) this.reset(event);
       } else if (event.kind === "step" && event.index > this.steps) {
         this.pending.set(event.index, { event, arrived });
+      } else if (event.kind === "branch") {
+        this.branches.set(event.node, event);
       } else if (event.kind === "end") {
         this.end = event;
       }
@@ -95,7 +107,9 @@ export class Trace {
     this.drafts[at] = (event.drafts ?? []).length
       ? new Map(event.drafts.map(([position, id]) => [order[position], id])) : null;
     this.writtenCount[at] = this.writtenCount[at - 1] + this.written[at].length - this.erased[at].length;
+    this.reached[at] = Math.max(this.reached[at - 1], this.writtenCount[at]);
     this.passes[at] = event.passes;
+    this.rows[at] = event.rows;
     this.elapsed[at] = event.elapsed_s;
     this.notes[at] = event.notes ?? {};
     this.stamps[at] = { created: event.created ?? null, arrived };

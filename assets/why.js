@@ -24,12 +24,13 @@ const HELP = [
 ];
 const HINT = "Click a token of the answer, or press Enter on it, to pin it: this panel then says why it was chosen.";
 
-export function create(root, { trace, clock, select, announce }) {
+/** `lane()` is what the views of the lane share in which a token is pinned. */
+export function create(root, lane) {
   const context = {
-    announce,
-    get trace() { return trace; }, get select() { return select; }, get t() { return clock.t; }, get subject() { return subjectAt(clock.t); },
-    seek(step) { clock.pause(); clock.seek(step); },
-    redraw() { draw(clock.t); },
+    get announce() { return lane().announce; }, get trace() { return lane().trace; }, get select() { return lane().select; },
+    get t() { return lane().clock.t; }, get subject() { return subjectAt(context.t); },
+    seek(step) { lane().clock.pause(); lane().clock.seek(step); },
+    redraw() { draw(); },
   };
   const toggle = el("button", { type: "button", class: "why-toggle", "aria-expanded": "true", onclick: () => setOpen(!open) },
     el("span", { class: "chevron", "aria-hidden": "true" }), el("span", { text: "Why this token?" }));
@@ -73,19 +74,19 @@ export function create(root, { trace, clock, select, announce }) {
       tab.button.tabIndex = chosen ? 0 : -1;
       if (chosen && !views.has(name)) views.set(name, tab.create(tab.page, context));
     }
-    draw(clock.t);
+    draw();
   }
 
   function setOpen(on) {
     open = on;
     toggle.setAttribute("aria-expanded", String(on));
     body.hidden = tablist.hidden = !on;
-    draw(clock.t);
+    draw();
   }
 
   /** The writing that is explained: the last one up to the playhead, else the next. */
   function subjectAt(t) {
-    const cell = select.pin;
+    const { trace, select } = context, cell = select.pin;
     if (cell === null || !trace.start || !trace.cells[cell]) return null;
     const now = trace.state(cell, t);
     const step = now.masked ? trace.nextWrite(cell, t) : now.step;
@@ -96,14 +97,16 @@ export function create(root, { trace, clock, select, announce }) {
   }
 
   function sentence(subject, t) {
+    const { trace, select } = context;
     if (!subject && select.pin === null) return HINT;
-    if (!subject) return trace.isMask(select.pin, t) ? "This place is not written in this run so far: there is no choice to explain." : "This token was given, not chosen: there is nothing to explain.";
+    if (!subject) return !trace.cells[select.pin] || trace.isMask(select.pin, t) ? "This place is not written in this run so far: there is no choice to explain." : "This token was given, not chosen: there is nothing to explain.";
     const when = subject.step > t ? `, written later, at step ${subject.step}` : `, written at step ${subject.step}`;
     return `${quoted(subject.text)} at position ${subject.position}${when} with probability ${probability(subject.probability)}`;
   }
 
-  function draw(t) {
-    if (!trace.start) return;
+  function draw() {
+    if (!context.trace.start) return;
+    const { t } = context; // of the pinned token's lane, which may not be the first
     const subject = subjectAt(t);
     setText(subjectLine, sentence(subject, t));
     subjectLine.classList.toggle("hint", !subject);

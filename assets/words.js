@@ -31,7 +31,16 @@ export const HELP = {
     "Point at it to read the value; drag to move in time.",
   ],
   candidates: ["The tokens that the model found most probable for this place at this step, and how their probabilities moved until one was written. Each line is one token; the dot marks the moment of writing."],
-  units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “seconds”: the time that the run really took."],
+  compare: [
+    "Both runs answer the same prompt with the same seed. The time line shows them after equal forward passes; its unit can be changed.",
+    "≠ under a token: the other run has another token there. ◂3: this run wrote the same token 3 passes earlier than the other; 3▸: 3 later. ·: the other run has not written this place yet. No sign: the same token at the same moment.",
+    "Press a count (or N) to go from one such place to the next; D hides the signs.",
+  ],
+  tree: [
+    "A search keeps several canvases at once. Every mark is a candidate: where it comes from is to its left, the best score of a round is on top.",
+    "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and what it wrote; click it to go to its step.",
+  ],
+  units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “share”: how much of the answer is written. “seconds”: the time that the run really took."],
   layer: (measure) => [
     measure.help,
     `Unit: ${measure.unit}. Higher means ${measure.higher}. A masked place shows its value at this step, a written token the value it had when it was written.`,

@@ -15,16 +15,21 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 _HOMES = {
     "backend.events": (
-        "RunRequest", "Start", "Step", "Branch", "End", "Candidates", "ModelInfo", "Totals",
+        "RunRequest", "Edit", "Fork", "Start", "Step", "Branch", "End", "Candidates", "ModelInfo", "Totals",
         "to_json", "from_json",
     ),
     "backend.canvas": ("replay", "scores", "same_run"),
+    "backend.comparing": ("compare", "Comparison"),
     "backend.runner": ("run", "run_many"),
+    "backend.forks": ("branch",),
     "backend.models.loading": ("load_model",),
     "backend.models.base": ("Model", "ModelOutput"),
     "backend.likelihood": ("log_likelihood",),
     "backend.store": ("save_run", "load_run"),
     "backend.recorder": ("Recorder",),
+    # The one name that renders: found by name when it is asked for, so that nothing here knows the page.
+    "components.export_view": ("show",),
+    "backend.decoders.catalogue": ("register_decoder",),
     "backend.explanations.base": ("AttributionRequest", "Attribution", "FlowRequest"),
     "backend.explanations.attribution": ("attribute", "attribution_matrix"),
     "backend.explanations.flow_routes": ("flow_routes",),

@@ -10,12 +10,12 @@ from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from backend.decoders.catalogue import DECODERS
+from backend.decoders.catalogue import DECODERS, register_modules
 from backend.errors import AppError, Problem, RequestError
 from backend.events import RunRequest, to_lines
 from backend.measures.catalogue import MEASURES
 from backend.models.catalogue import CARDS, MODELS
-from backend.reference import default_text, markdown, range_text
+from backend.reference import default_text, markdown, needs_text, range_text
 
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE_FILE = ROOT / "assets" / "examples" / "first.unmask"
@@ -40,6 +40,7 @@ def _parser() -> argparse.ArgumentParser:
     run = commands.add_parser("run", help="decode one prompt and write its events as JSON lines")
     run.add_argument("--model", default="tiny-diffusion", help="catalogue name, folder or hub id")
     run.add_argument("--decoder", default="llada", help="see: python -m backend decoders")
+    run.add_argument("--decoders", default="", metavar="MODULE", help="module with decoders of your own, imported first")
     run.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="a setting of the decoder; repeatable")
     run.add_argument("--prompt", help="text; the model's example when no prompt is given")
     run.add_argument("--prompt-ids", metavar="1,2,3", help="the prompt as token ids")
@@ -55,6 +56,10 @@ def _parser() -> argparse.ArgumentParser:
     checking.add_argument("--revision", help="branch, tag or commit of a hub repository")
     checking.add_argument("--mask-id", type=int, help="for a folder whose mask token is not known")
     checking.set_defaults(command=_check)
+    exporting = commands.add_parser("export", help="turn a saved run into a page that plays it without a server")
+    exporting.add_argument("run", type=Path, metavar="RUN.unmask", help="a run saved by --out, save_run or the page")
+    exporting.add_argument("--html", type=Path, required=True, metavar="FILE", help="the page to write")
+    exporting.set_defaults(command=_export)
     for name, command, text in (
         ("models", _models, "the models that ship with the project"),
         ("decoders", _decoders, "the decoders, their settings and ranges"),
@@ -71,6 +76,7 @@ def _run(arguments: argparse.Namespace) -> int:
     from backend.runner import run
     from backend.store import save_run
 
+    register_modules(arguments.decoders)
     request = RunRequest(
         arguments.decoder, prompt=arguments.prompt, prompt_ids=_ids(arguments.prompt_ids),
         length=arguments.length, settings=dict(map(_setting, arguments.set)), seed=arguments.seed,
@@ -128,9 +134,19 @@ def _check(arguments: argparse.Namespace) -> int:
     return 0
 
 
+def _export(arguments: argparse.Namespace) -> int:
+    from backend import show
+    from backend.store import load_run, write_whole
+
+    write_whole(show(load_run(arguments.run)).html.encode(), arguments.html)
+    _say(f"Wrote {arguments.html}.")
+    return 0
+
+
 def _decoders(arguments: argparse.Namespace) -> int:
     for decoder in DECODERS:
-        _say(f"{decoder.name}  [{decoder.mark}]\n    {decoder.title}. {decoder.summary}\n    source: {decoder.source}")
+        _say(f"{decoder.name}  [{decoder.mark}]\n    {decoder.title}. {decoder.summary}\n    source: {decoder.source}\n"
+             f"    cost of a step: {decoder.cost} Needs a model that {needs_text(decoder)}.")
         for item in fields(decoder.Settings):
             _say(f"    {item.name} [{default_text(item)}]  {range_text(item)}  {item.metadata['option'].help}")
     return 0

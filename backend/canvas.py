@@ -116,12 +116,10 @@ def _close(a: object, b: object) -> bool:
 
 
 def answer_ids(canvas: Sequence[int], start: Start) -> tuple[tuple[int, ...], int]:
-    """Return the response ids before the first end-of-sequence, and how many follow it (it included)."""
+    """Return the response ids before the first that ends an answer, and how many follow (it included)."""
     response = tuple(canvas[start.prompt_length :])
-    eos = start.model.eos_id
-    if eos is None or eos not in response:
-        return response, 0
-    cut = response.index(eos)
+    ends = {*start.model.stop_ids, start.model.eos_id}
+    cut = next((at for at, token in enumerate(response) if token in ends), len(response))
     return response[:cut], len(response) - cut
 
 

@@ -6,127 +6,106 @@ every running one a pass in turn (runs of one model share it), and honours cance
 
 from __future__ import annotations
 
+import itertools
 import logging
-import secrets
 import threading
 import time
-from collections import OrderedDict, deque
-from collections.abc import Iterator
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
-from backend.errors import AppError, BusyError, Problem, RequestError
+from backend.errors import BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, RunRequest, Totals
+from backend.handle import RunHandle
+from backend.kept import KeptRuns
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from backend.shelf import Shelf
 
-log = logging.getLogger(__name__)
+if TYPE_CHECKING:
+    from backend.models.base import Model
+    from backend.requests import Plan
 
-QUEUE_TICK_S = 0.5
-"""How often a waiting visitor hears about the queue."""
+log = logging.getLogger(__name__)
 
 ONE_THREAD_BELOW = 200_000_000
 """Parameters below which a forward pass is faster on one CPU thread than on several."""
 
-
-class RunHandle:
-    """One run as its visitor sees it: its events so far, its place in the queue, a way to stop it."""
-
-    def __init__(self, engine: LocalEngine, model_name: str, request: RunRequest) -> None:
-        self.id = secrets.token_hex(16)
-        self.model_name = model_name
-        self.request = request
-        self.cancelled = False
-        self._engine = engine
-        self._events: list[Event] = []
-        self._times: list[float] = []
-        self._changed = threading.Condition()
-
-    @property
-    def ahead(self) -> int:
-        """How many runs wait before this one; 0 once it runs."""
-        return self._engine.ahead_of(self)
-
-    @property
-    def events_so_far(self) -> tuple[Event, ...]:
-        """The events up to now."""
-        with self._changed:
-            return tuple(self._events)
-
-    @property
-    def times(self) -> tuple[float, ...]:
-        """When each event was made, seconds since the epoch."""
-        with self._changed:
-            return tuple(self._times)
-
-    @property
-    def ended(self) -> bool:
-        """Whether the last event is there."""
-        with self._changed:
-            return self._over()
-
-    def cancel(self) -> None:
-        """End the run before its next forward pass; nothing happens to one that is over."""
-        self._engine.cancel(self)
-
-    def batches(self, every_s: float = 0.05) -> Iterator[tuple[Event, ...]]:
-        """Yield the events in batches at least ``every_s`` apart, up to the ``End``.
-
-        An empty batch comes twice a second while nothing happens (the run waits in the queue).
-        """
-        sent, ready_at = 0, 0.0
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: len(self._events) > sent, QUEUE_TICK_S)
-                # What comes within the interval travels together: fewer, fuller messages.
-                self._changed.wait_for(self._over, max(0.0, ready_at - time.monotonic()))
-                batch = tuple(self._events[sent:])
-                sent += len(batch)
-                over = self._over()
-            ready_at = time.monotonic() + every_s
-            yield batch
-            if over:
-                return
-
-    def push(self, event: Event) -> None:
-        """Add an event (owner thread only)."""
-        with self._changed:
-            self._events.append(event)
-            self._times.append(time.time())
-            self._changed.notify_all()
-
-    def _over(self) -> bool:
-        return bool(self._events) and isinstance(self._events[-1], End)
+NOTHING = Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0)
+"""The counts of a run that did not come to its first pass, or failed outside its own loop."""
 
 
 class Engine(Protocol):
-    """What the page needs of any engine."""
+    """What the page needs of any engine; every method may be called from any thread."""
+
+    @property
+    def start_model(self) -> str:
+        """The name of the model that the page opens with."""
 
     def models(self) -> tuple[ModelCard, ...]:
         """Return the models that a visitor may choose."""
 
-    def submit(self, model_name: str, request: RunRequest) -> RunHandle:
-        """Queue a run; raises ``RequestError`` or ``BusyError`` at once."""
+    def ready(self, name: str) -> bool:
+        """Tell whether a run of this model would start without loading."""
+
+    def load(self, name: str) -> object:
+        """Return the model of this name, loading it when needed; raises ``ModelError``."""
+
+    def progress(self, name: str) -> float:
+        """Return the share of a loading model's weights that is in place, 0 to 1."""
+
+    def open(self, source: str) -> ModelCard:
+        """Load a folder or hub id and offer it; raises ``ModelError`` or ``BusyError``."""
+
+    def card(self, name: str) -> str:
+        """Return the facts of a loaded model in one line, or nothing."""
+
+    def unload(self, name: str) -> None:
+        """Free a model's memory; raises ``ModelError`` where visitors may not, ``BusyError`` while it runs."""
+
+    def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
+        """Return what of ``request`` does not fit a loaded model."""
+
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
+        """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
-        """Return a run that is still kept."""
+        """Return a run that is still kept, or None."""
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Keep a run that was made elsewhere; its events are whole and checked."""
+
+
+@dataclass(frozen=True)
+class _Room:
+    """The runs of one model under way, and the threads that its passes take."""
+
+    lanes: Any
+    threads: int
 
 
 class LocalEngine:
-    """The engine of one machine."""
+    """The engine of one machine; ``clock`` (seconds) tells how long a run went unread."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+        self._settings, self._clock = settings, clock
         self._shelf = Shelf(settings)
         self._wake = threading.Condition()
         self._queued: deque[tuple[RunHandle, object]] = deque()
         self._running: dict[str, tuple[RunHandle, object]] = {}
-        self._kept: OrderedDict[str, RunHandle] = OrderedDict()
+        self._kept = KeptRuns(settings.kept_runs, settings.kept_mb << 20)
         self._cancels: set[str] = set()
         self._unloaded: set[str] = set()
         self._closed = False
+        self._all_threads = 0
         self._owner = threading.Thread(target=self._work, name="unmask-owner", daemon=True)
         self._owner.start()
+
+    @property
+    def start_model(self) -> str:
+        """The name of the model that the page opens with."""
+        return self._shelf.name_of(self._settings.model)
 
     def models(self) -> tuple[ModelCard, ...]:
         """Return the models that a visitor may choose."""
@@ -158,7 +137,10 @@ class LocalEngine:
         return describe(model).line().partition(": ")[2]
 
     def unload(self, name: str) -> None:
-        """Free a model's memory; raises ``BusyError`` while runs on it are not over."""
+        """Free a model's memory; raises ``ModelError`` where visitors may not, ``BusyError`` while it runs."""
+        if self._settings.opening == "none":
+            raise ModelError("The models of this server stay loaded: what one visitor unloads, all others wait for.",
+                             "Its operator may allow it with --open-models folders.")
         with self._wake:
             held = [handle for handle, _ in (*self._queued, *self._running.values()) if handle.model_name == name]
             if held:
@@ -181,36 +163,56 @@ class LocalEngine:
             return error.problems
         return ()
 
-    def submit(self, model_name: str, request: RunRequest) -> RunHandle:
-        """Queue a run and return its handle.
+    def plan(self, model_name: str, request: RunRequest) -> tuple[Model, Plan]:
+        """Return the model, loaded when needed, and the plan of a run on it.
 
-        Raises ``RequestError`` for every wrong field, ``ModelError``, or ``BusyError`` when the
-        queue is full.
+        Raises ``RequestError`` for every wrong field, ``AppError`` for a model that is not offered,
+        or ``ModelError``.
         """
         from backend.requests import prepare
 
-        if model_name not in {card.name for card in self.models()}:
-            names = ", ".join(card.name for card in self.models())
-            raise AppError(f"There is no model {model_name!r} here.", f"Choose one of {names}.")
         model = self.load(model_name)
-        plan = prepare(model, request, canvas_max=self._settings.canvas_max)
-        handle = RunHandle(self, model_name, request)
+        return model, prepare(model, request, canvas_max=self._settings.canvas_max)
+
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
+        """Queue a run and return its handle.
+
+        Runs of one ``group`` take one place between them, in the queue and among the running, and are
+        not kept once they are over. Raises what ``plan`` raises, or ``BusyError`` when the queue is full.
+        """
+        model, plan = self.plan(model_name, request)
+        handle = RunHandle(self, model_name, request, self._clock, group)
         with self._wake:
-            waiting = len(self._queued)
-            room = self._settings.max_running - len(self._running)
-            if waiting >= self._settings.max_queued + max(room, 0):
+            if self._closed:
+                raise BusyError("The server is closing and takes no new runs.", "Try again when it is back.")
+            running, queued = _groups(self._running.values()), _groups(self._queued)
+            waiting = len(queued - running)
+            room = self._settings.max_running - len(running)
+            if handle.group not in queued | running and waiting >= self._settings.max_queued + max(room, 0):
                 raise BusyError(f"{waiting} runs wait already; the limit is {self._settings.max_queued}.",
                                 "Try again in a minute.")
             # The model goes along: unloading it meanwhile only takes it out of the menu.
             self._queued.append((handle, (model, plan)))
-            self._kept[handle.id] = handle
+            if not group:
+                self._kept.add(handle)
             self._wake.notify_all()
+        return handle
+
+    def keep(self, events: Sequence[Event]) -> RunHandle:
+        """Return the handle of a run that was made elsewhere, kept as if it had ended here."""
+        begun = events[0]
+        handle = RunHandle(self, begun.model.name, begun.request, self._clock)
+        for event in events:
+            handle.push(event)
+        with self._wake:
+            self._kept.add(handle)
+            self._kept.ended(handle, handle.recorded)
         return handle
 
     def find(self, run_id: str) -> RunHandle | None:
         """Return a run that is still kept, or None."""
         with self._wake:
-            return self._kept.get(run_id)
+            return self._kept.find(run_id)
 
     def cancel(self, handle: RunHandle) -> None:
         """Ask for a run to end before its next forward pass."""
@@ -220,10 +222,11 @@ class LocalEngine:
             self._wake.notify_all()
 
     def ahead_of(self, handle: RunHandle) -> int:
-        """Return how many queued runs come before this one; 0 once it runs."""
+        """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
-            order = [item.id for item, _ in self._queued]
-        return order.index(handle.id) if handle.id in order else 0
+            before = list(itertools.takewhile(lambda item: item[0] is not handle, self._queued))
+            waits = len(before) < len(self._queued)
+            return len(_groups(before) - _groups(self._running.values()) - {handle.group}) if waits else 0
 
     def close(self) -> None:
         """Cancel every run and stop the owner thread."""
@@ -235,7 +238,7 @@ class LocalEngine:
 
     def _work(self) -> None:
         """Run until closed: honour cancels, admit, and give every model's lanes a turn."""
-        lanes: dict[str, object] = {}
+        lanes: dict[str, _Room] = {}
         while True:
             with self._wake:
                 self._wake.wait_for(lambda: self._queued or self._running or self._closed or self._unloaded)
@@ -248,10 +251,11 @@ class LocalEngine:
             for name in unloaded:
                 lanes.pop(name, None)
             for handle in dropped:
-                handle.push(End("cancelled", "", Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0)))
+                self._end_queued(handle)
             try:
                 self._begin(lanes, admitted)
                 self._cancel_running(lanes, cancels)
+                self._cancel_unread(lanes)
                 self._take_turns(lanes)
             except Exception:
                 log.exception("The owner thread met a failure; the runs it held are ended.")
@@ -263,14 +267,26 @@ class LocalEngine:
         return dropped
 
     def _admit(self) -> list[tuple[RunHandle, object]]:
-        admitted = []
-        while self._queued and len(self._running) < self._settings.max_running:
+        admitted, groups = [], _groups(self._running.values())
+        while self._queued and (self._queued[0][0].group in groups or len(groups) < self._settings.max_running):
             handle, plan = self._queued.popleft()
+            handle.touch()
+            groups.add(handle.group)
             self._running[handle.id] = (handle, plan)
             admitted.append((handle, plan))
         return admitted
 
-    def _begin(self, lanes: dict[str, object], admitted: list[tuple[RunHandle, object]]) -> None:
+    def _end_queued(self, handle: RunHandle) -> None:
+        handle.push(End("cancelled", "", NOTHING))
+        with self._wake:
+            self._remember(handle)
+
+    def _remember(self, handle: RunHandle) -> None:
+        """Note that a run is over; one of a group is read by whoever drives the group, and not kept."""
+        if handle.group == handle.id:
+            self._kept.ended(handle, handle.recorded)
+
+    def _begin(self, lanes: dict[str, _Room], admitted: list[tuple[RunHandle, object]]) -> None:
         if not admitted:
             return
         from backend.runner import Lanes, Limits, decoding
@@ -278,25 +294,32 @@ class LocalEngine:
         limits = Limits(self._settings.passes_max, self._settings.run_time_s)
         for handle, (model, plan) in admitted:
             if handle.model_name not in lanes:
-                self._set_threads(model)
-                lanes[handle.model_name] = Lanes(model)
-            self._deliver(lanes[handle.model_name].join(handle.id, decoding(model, plan, limits)))
+                lanes[handle.model_name] = _Room(Lanes(model), self._threads_for(model))
+            self._deliver(lanes[handle.model_name].lanes.join(handle.id, decoding(model, plan, limits)))
 
-    def _cancel_running(self, lanes: dict[str, object], cancels: set[str]) -> None:
+    def _cancel_running(self, lanes: dict[str, _Room], cancels: set[str], why: str = "") -> None:
         for run_id in cancels:
-            for shared in lanes.values():
-                self._deliver(shared.cancel(run_id))
+            for room in lanes.values():
+                self._deliver(room.lanes.cancel(run_id, why))
 
-    def _take_turns(self, lanes: dict[str, object]) -> None:
-        for shared in lanes.values():
-            self._deliver(shared.turn())
+    def _cancel_unread(self, lanes: dict[str, _Room]) -> None:
+        """End the runs that nobody reads: their visitor left before the first event, or without a word."""
+        limit = self._settings.unread_s
+        unread = {run_id for run_id, (handle, _) in self._running.items() if handle.unread_s > limit}
+        self._cancel_running(lanes, unread, f"Nobody read this run for {limit} seconds, so it was ended.")
 
-    def _fail_running(self, lanes: dict[str, object]) -> None:
-        for shared in lanes.values():
-            shared.close()
+    def _take_turns(self, lanes: dict[str, _Room]) -> None:
+        for room in lanes.values():
+            if room.lanes.waiting:
+                _use_threads(room.threads)
+                self._deliver(room.lanes.turn())
+
+    def _fail_running(self, lanes: dict[str, _Room]) -> None:
+        for room in lanes.values():
+            room.lanes.close()
         message = "The run failed inside the program; what it had written is kept."
         for handle, _ in list(self._running.values()):
-            self._deliver([(handle.id, End("error", "", Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0), message))])
+            self._deliver([(handle.id, End("error", "", NOTHING, message))])
 
     def _deliver(self, pairs: Iterator[tuple[str, Event]] | list[tuple[str, Event]]) -> None:
         for run_id, event in pairs:
@@ -304,19 +327,26 @@ class LocalEngine:
             if isinstance(event, End):
                 with self._wake:
                     del self._running[run_id]
-                    self._trim()
+                    self._remember(handle)
             handle.push(event)
 
-    def _trim(self) -> None:
-        """Forget the oldest finished runs beyond the number kept."""
-        finished = [run_id for run_id, handle in self._kept.items()
-                    if run_id not in self._running and handle.ended]
-        for run_id in finished[: max(0, len(finished) - self._settings.kept_runs + 1)]:
-            del self._kept[run_id]
-
-    def _set_threads(self, model: object) -> None:
+    def _threads_for(self, model: object) -> int:
+        """Return how many threads a pass of this model takes."""
         import torch
 
+        # Read before it is first set, so that a large model after a small one gets them all.
+        self._all_threads = self._all_threads or torch.get_num_threads()
         small = sum(item.numel() for item in model.parameters()) < ONE_THREAD_BELOW
-        wanted = self._settings.threads or (1 if small else torch.get_num_threads())
-        torch.set_num_threads(wanted)
+        return self._settings.threads or (1 if small else self._all_threads)
+
+
+def _use_threads(count: int) -> None:
+    import torch
+
+    if torch.get_num_threads() != count:
+        torch.set_num_threads(count)
+
+
+def _groups(items: Iterable[tuple[RunHandle, object]]) -> set[str]:
+    """Return the groups of these runs; a run by itself is one of its own."""
+    return {handle.group for handle, _ in items}

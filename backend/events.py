@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 SCHEMA_VERSION = 1
 
@@ -18,12 +18,38 @@ Write = tuple[int, int, float]
 """(canvas position, token id, probability in 0..1 that the model gave this token)."""
 
 
+class Edit(NamedTuple):
+    """One thing that a reader changes at a step: ``write`` a token, ``erase`` a position, or ``forbid`` a token there."""
+
+    action: str
+    position: int
+    token: int | None = None
+
+
+@dataclass(frozen=True)
+class Fork:
+    """Where a run leaves its parent: the step, what is changed there, and who goes on (see ``forks``).
+
+    ``decoder`` None is the one at work, which keeps what it remembers. ``parent`` names the parent where it is shown.
+    """
+
+    step: int
+    edits: tuple[Edit, ...] = ()
+    decoder: str | None = None
+    settings: Mapping[str, Any] = field(default_factory=dict)
+    parent: str = ""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "edits", tuple(Edit(*edit) for edit in self.edits))
+
+
 @dataclass(frozen=True)
 class RunRequest:
     """What a visitor asks for: one prompt, one decoder, its settings, one seed.
 
     ``length`` counts response positions. ``fixed`` maps response positions to token ids that stay.
-    ``top_k`` is how many candidates are recorded per masked position and step.
+    ``top_k`` is how many candidates are recorded per masked position and step. ``forks`` make the run a
+    branch of the one without them.
     """
 
     decoder: str
@@ -34,6 +60,7 @@ class RunRequest:
     seed: int = 0
     fixed: Mapping[int, int] = field(default_factory=dict)
     top_k: int = 8
+    forks: tuple[Fork, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -50,6 +77,8 @@ class ModelInfo:
     mask_id: int | None
     eos_id: int | None
     versions: Mapping[str, str] = field(default_factory=dict)
+    stop_ids: tuple[int, ...] = ()
+    """Every token that ends an answer, in rising order; empty in older files, where ``eos_id`` alone does."""
 
 
 @dataclass(frozen=True)
@@ -141,7 +170,7 @@ class Branch:
 
 @dataclass(frozen=True)
 class End:
-    """Why the run ended and what it amounts to; ``text`` is cut at the first end-of-sequence.
+    """Why the run ended and what it amounts to; ``text`` is cut at the first token that ends an answer.
 
     ``reason`` is ``done``, ``cancelled``, ``budget`` or ``error``; ``message`` says more.
     """
@@ -162,6 +191,7 @@ _NESTED: dict[str, type] = {
     "candidates": Candidates,
     "totals": Totals,
 }
+_LISTED: dict[str, type] = {"forks": Fork}
 _ID_KEYED = frozenset({"texts", "fixed"})
 """Mappings with integer keys: JSON objects only have text keys, so they travel as pairs."""
 
@@ -176,7 +206,7 @@ def from_json(data: Mapping[str, Any] | str) -> Event:
 
     Raises ``ValueError`` or ``TypeError`` when the object is not an event of this schema version.
     """
-    record = dict(json.loads(data) if isinstance(data, str) else data)
+    record = dict(json.loads(data, parse_constant=_no_number) if isinstance(data, str) else data)
     kind = record.pop("kind", None)
     if kind not in _KINDS:
         raise ValueError(f"Event kind {kind!r} is unknown; the kinds are {', '.join(_KINDS)}.")
@@ -187,9 +217,14 @@ def from_json(data: Mapping[str, Any] | str) -> Event:
 
 
 def to_lines(events: Iterable[Event]) -> Iterator[str]:
-    """Yield one line of JSON per event."""
+    """Yield one line of JSON per event; half a character, which no file can hold, as its escape."""
     for event in events:
-        yield json.dumps(to_json(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        line = json.dumps(to_json(event), ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+        yield line.encode("utf-8", "backslashreplace").decode("utf-8")
+
+
+def _no_number(name: str) -> None:
+    raise ValueError(f"{name} is no number that an event may hold.")
 
 
 def _plain(record: Any) -> dict[str, Any]:
@@ -198,6 +233,8 @@ def _plain(record: Any) -> dict[str, Any]:
         value = getattr(record, item.name)
         if item.name in _NESTED:
             value = _plain(value)
+        elif item.name in _LISTED:
+            value = tuple(map(_plain, value))
         elif item.name in _ID_KEYED:
             value = sorted(value.items())
         plain[item.name] = value
@@ -209,6 +246,8 @@ def _built(cls: type, record: Mapping[str, Any]) -> Any:
     for name, value in record.items():
         if name in _NESTED:
             value = _built(_NESTED[name], value)
+        elif name in _LISTED:
+            value = tuple(_built(_LISTED[name], one) for one in value)
         elif name in _ID_KEYED:
             value = {int(key): item for key, item in value}
         values[name] = _frozen(value)

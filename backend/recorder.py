@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from backend.errors import Problem, RequestError
-from backend.events import End, Event, RunRequest
+from backend.events import Event, RunRequest
 from backend.models.base import Model
 from backend.observing import Observer
 from backend.shapes import Float
@@ -69,13 +69,13 @@ class Recorder:
         masked = self.masked
         self._tape.count_pass(len(self.canvas) if rows is None else rows)
         probs = logits.float().log_softmax(dim=-1).exp()
-        written = tuple((at, token, float(probs[at, token])) for at, token in writes)
+        # Tokens and positions often come as tensors of one number; events hold plain ones.
+        written = tuple((int(at), int(token), float(probs[int(at), int(token)])) for at, token in writes)
         seen = self._observer.observe(logits[list(masked)], masked)
-        event = self._tape.step(seen, written, erases=tuple(erases), notes=dict(notes or {}))
+        event = self._tape.step(seen, written, erases=tuple(map(int, erases)), notes=dict(notes or {}))
         self._events.append(event)
         return event
 
     def events(self, reason: str = "done") -> tuple[Event, ...]:
         """Return the run so far, closed by an ``End``."""
-        ended = isinstance(self._events[-1], End)
-        return tuple(self._events) if ended else (*self._events, self._tape.end(reason))
+        return (*self._events, self._tape.end(reason))

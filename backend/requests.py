@@ -11,6 +11,7 @@ from backend.decoders.base import Decoder, Layout, resolved
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.errors import ModelError, Problem, RequestError
 from backend.events import RunRequest
+from backend.forks import checked as checked_forks
 from backend.models.base import Model
 from backend.tape import OPEN
 
@@ -55,14 +56,18 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
     settings, wrong = resolved(decoder, request.settings, layout)
     if any(problem.field == "length" for problem in problems):
         raise RequestError([*problems, *wrong])
-    wrong = wrong or decoder.check(settings, layout) or _lacking(model, decoder, decoder.wants(settings) - decoder.needs)
+    wrong = (wrong or decoder.check(settings, layout) or _unwritable(model, decoder.tokens(settings))
+             or _lacking(model, decoder, decoder.wants(settings) - decoder.needs))
     if problems or wrong:
         raise RequestError([*problems, *wrong])
     extent = decoder.extent(settings, layout)
-    if len(prompt_ids) + extent > model.max_length:
-        raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks and the window is "
-                                              f"{model.max_length}; ask for fewer.")])
+    if len(prompt_ids) + extent > window:
+        raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks, after {len(prompt_ids)} "
+                                              f"of the prompt, and the window is {window}; ask for fewer.")])
     layout = _layout(len(prompt_ids), extent, fixed)
+    wrong = checked_forks(model, request, range(layout.prompt_length, layout.end))
+    if wrong:
+        raise RequestError(wrong)
     mask_id = OPEN if model.mask_id is None else model.mask_id
     answer = [fixed.get(at, mask_id) for at in range(extent)]
     return Plan(request, decoder, settings, layout, (*prompt_ids, *answer), mask_id)
@@ -79,10 +84,11 @@ def _normal(request: RunRequest, model: Model) -> RunRequest:
         ids = None if ids is None else tuple(map(index, ids))
         fixed = {index(at): index(token) for at, token in dict(request.fixed).items()}
         settings = dict(request.settings)
+        forks = tuple(replace(fork) for fork in request.forks)
     except (TypeError, ValueError) as error:
         raise RequestError([Problem("request", "prompt_ids must be whole numbers, fixed must map positions to token ids, "
-                                               f"settings must map names to values; {error}.")]) from error
-    return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed)
+                                               f"settings must map names to values, forks must be Forks; {error}.")]) from error
+    return replace(request, prompt=prompt, prompt_ids=ids, settings=settings, fixed=fixed, forks=forks)
 
 
 def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> tuple[int, ...]:
@@ -93,6 +99,12 @@ def _prompt_ids(model: Model, request: RunRequest, problems: list[Problem]) -> t
             if not 0 <= token < model.vocab_size:
                 problems.append(Problem("prompt_ids", f"{token} is outside the vocabulary; give 0 to {model.vocab_size - 1}."))
         return request.prompt_ids
+    try:
+        (request.prompt or "").encode("utf-8")
+    except UnicodeEncodeError as error:
+        problems.append(Problem("prompt", f"Character {error.start} is half of one ({request.prompt[error.start]!r}), which is no text; "
+                                          "leave it out, or give the prompt as UTF-8."))
+        return ()
     try:
         return model.encode(request.prompt or "")
     except ModelError as error:
@@ -116,6 +128,12 @@ def _lacking(model: Model, decoder: Decoder, needs: frozenset[str]) -> list[Prob
         return []
     return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. "
                                "Choose another decoder, other settings or another model.")]
+
+
+def _unwritable(model: Model, named: Mapping[str, tuple[int, ...]]) -> list[Problem]:
+    return [Problem(f"settings.{name}", f"Token {token} cannot be written; give an id from 0 to {model.vocab_size - 1}, not the mask.")
+            for name, tokens in named.items() for token in tokens
+            if not 0 <= token < model.vocab_size or token == model.mask_id]
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:

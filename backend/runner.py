@@ -10,12 +10,13 @@ from __future__ import annotations
 import logging
 from collections.abc import Hashable, Iterator, Sequence
 
-from backend.decoders.base import Decoder
 from backend.errors import AppError
 from backend.events import End, Event, RunRequest, Totals
+from backend.forks import staged
 from backend.models.base import Model, ModelOutput
 from backend.noise import Noise
-from backend.passes import Pass, forward_together
+from backend.out_of_memory import REMEDY, is_memory, passes_together
+from backend.passes import Pass
 from backend.requests import Plan, prepare
 from backend.world import Decoding, Limits, Spent, World
 
@@ -90,19 +91,19 @@ class Lanes:
             if not keys:
                 continue
             asked = [self._waiting[key][1] for key in keys]
-            try:
-                parts: Sequence[ModelOutput | Exception] = forward_together(self._model, asked)
-            except Exception as error:  # any failure of the model ends the runs that shared the pass
-                parts = [error] * len(keys)
+            parts: Sequence[ModelOutput | Exception] = passes_together(self._model, asked)
             for key, part in zip(keys, parts, strict=True):
                 if key in self._waiting:
                     yield from self._advance(key, self._waiting.pop(key)[0], part)
 
-    def cancel(self, key: Hashable) -> list[tuple[Hashable, Event]]:
-        """End a waiting run now and return its last events; nothing for a run that is over."""
+    def cancel(self, key: Hashable, why: str = "") -> list[tuple[Hashable, Event]]:
+        """End a waiting run now and return its last events; nothing for a run that is over.
+
+        ``why`` becomes the message of its ``End``: nothing where a person asked for it.
+        """
         if key not in self._waiting:
             return []
-        return self._advance(key, self._waiting.pop(key)[0], Cancelled())
+        return self._advance(key, self._waiting.pop(key)[0], Cancelled(why))
 
     def close(self) -> None:
         """End all runs without events."""
@@ -148,21 +149,14 @@ def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = Non
     yield world.start()
     reason, message = "done", ""
     try:
-        yield from _decode(plan.decoder, world)
+        yield from staged(plan.decoder, plan.request.forks, world)
     except Spent as error:
         reason, message = "budget", str(error)
-    except Cancelled:
-        reason = "cancelled"
+    except Cancelled as error:
+        reason, message = "cancelled", str(error)
     except AppError as error:
         reason, message = "error", str(error)
-    except Exception:
+    except Exception as error:
         log.exception("A run of %s failed.", plan.decoder.name)
-        reason = "error"
-        message = FAILED
+        reason, message = "error", f"The machine ran out of memory. {REMEDY}" if is_memory(error) else FAILED
     yield world.end(reason, message)
-
-
-def _decode(decoder: Decoder, world: World) -> Decoding:
-    """Return the decoder's own loop, or the one loop of all that only choose."""
-    own = getattr(decoder, "decode", None)
-    return world.choosing(decoder) if own is None else own(world)

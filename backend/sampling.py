@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import torch
@@ -51,12 +52,17 @@ def filtered(
 
 
 def drawn_from(view: View, log_probs: Float["M V"], stream: int = TOKENS) -> tuple[int, ...]:
-    """Return one exact draw per row by the Gumbel-max rule with keyed noise; never the mask."""
+    """Return one exact draw per row by the Gumbel-max rule with keyed noise; never the mask.
+
+    Where a filter left nothing but the mask, the most probable other token stands in for a draw.
+    """
     noise = torch.from_numpy(gumbel(view.noise, view.step, view.positions, log_probs.shape[1], stream))
     noisy = log_probs.double().cpu() + noise
     if 0 <= view.mask_id < noisy.shape[1]:
         noisy[:, view.mask_id] = -torch.inf
-    return tuple(noisy.argmax(dim=1).tolist())
+    best, tokens = (found.tolist() for found in noisy.max(dim=1))
+    return tuple(view.tokens[at] if value == -math.inf else token
+                 for at, (value, token) in enumerate(zip(best, tokens, strict=True)))
 
 
 def probs_of(view: View, tokens: Sequence[int]) -> tuple[float, ...]:

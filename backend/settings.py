@@ -36,13 +36,17 @@ class Settings:
         "auto", "What visitors may open besides the embedded models; auto is folders on loopback, none elsewhere.",
         choices=("auto", "none", "folders", "hub"),
     )
+    decoders: str = _limit("", "Modules with decoders of your own, comma separated: imported at start, so name only what you trust.")
     loaded_max: int = _limit(4, "Models in memory at the same time.", 1, 64)
     max_running: int = _limit(4, "Runs that decode at the same time.", 1, 64)
     max_queued: int = _limit(32, "Runs that may wait for their turn.", 0, 1024)
+    many_runs: int = _limit(32, "Runs that one visitor may ask for at once on the page of many runs.", 2, 256)
     canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
     passes_max: int = _limit(4096, "Forward passes of one run.", 1, 65536)
     run_time_s: int = _limit(300, "Seconds that one run may take.", 1, 86400)
+    unread_s: int = _limit(15, "Seconds that a run goes on while nobody reads it.", 1, 86400)
     kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)
+    kept_mb: int = _limit(512, "Megabytes that the finished runs kept in memory may take together.", 1, 1048576)
     threads: int = _limit(0, "Threads of a forward pass on the CPU; 0 picks by model size.", 0, 256)
 
     @classmethod

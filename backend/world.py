@@ -6,8 +6,8 @@ world.predict(...)`` and yields the events that ``world.step`` and ``world.branc
 
 from __future__ import annotations
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ import torch
 from backend.decoders.base import Choice, Decoder, Layout, View
 from backend.errors import AppError
 from backend.events import Branch, Event, Start, Step, Write
+from backend.forks import Interventions
 from backend.models.base import Model, ModelOutput
 from backend.noise import KeyedNoise, Noise
 from backend.observing import Observer, Seen, glance
@@ -51,6 +52,9 @@ class World:
         self._tape = Tape(model)
         self._observer = Observer(self.mask_id, plan.request.top_k)
         self._seen: Seen | None = None
+        self._interventions = Interventions(plan.request.forks)
+        self.given_settings = plan.request.settings
+        """The settings of the decoder at work as they were asked for, defaults left out."""
         self.noise = noise or KeyedNoise(plan.request.seed)
 
     # -- what is known ---------------------------------------------------------------------------
@@ -64,6 +68,12 @@ class World:
     def layout(self) -> Layout:
         """Where the run happens."""
         return self._plan.layout
+
+    @property
+    def layout_now(self) -> Layout:
+        """Where a decoder that takes over now would work: only what is masked is free."""
+        first = self.layout.prompt_length
+        return Layout(first, len(self._tape.canvas) - first, self.masked)
 
     @property
     def blocks(self) -> tuple[tuple[int, int], ...]:
@@ -94,6 +104,11 @@ class World:
     def eos_id(self) -> int | None:
         """The end-of-sequence token, or None."""
         return self._model.eos_id
+
+    @property
+    def stop_ids(self) -> frozenset[int]:
+        """Every token that ends an answer: end of sequence, and end of turn where there is one."""
+        return self._model.stop_ids
 
     @property
     def vocab_size(self) -> int:
@@ -176,6 +191,16 @@ class World:
         wanted[0, list(positions)] = True
         return canvas, wanted
 
+    def decoding(self, decoder: Decoder) -> Decoding:
+        """Return the decoder's own loop, or the one loop of all that only choose."""
+        own = getattr(decoder, "decode", None)
+        return self.choosing(decoder) if own is None else own(self)
+
+    def hand_over(self, decoder: Decoder, settings: Any, given: Mapping[str, Any], layout: Layout) -> None:
+        """Let another decoder, or the same with other settings, go on from here."""
+        self._plan = replace(self._plan, decoder=decoder, settings=settings, layout=layout)
+        self.given_settings = given
+
     def choosing(self, decoder: Decoder) -> Decoding:
         """Decode by asking ``decoder.choose`` after every pass over the whole canvas."""
         state, guidance = None, decoder.guidance(self.settings)
@@ -189,12 +214,13 @@ class World:
 
     def look(self, logits: Float["M V"], positions: tuple[int, ...]) -> View:
         """Return the view of these positions' logits and record it with the next step."""
+        logits = self._interventions.allowed(logits, positions, self.next_step)
         self._seen = self._observer.observe(logits, positions, self.masked)
         return self.view(self._seen)
 
     def peek(self, logits: Float["M V"], positions: tuple[int, ...]) -> View:
         """Return the view of logits that belong to no step of the canvas, such as another beam's."""
-        return self.view(glance(logits, positions, self.mask_id))
+        return self.view(glance(self._interventions.allowed(logits, positions, self.next_step), positions, self.mask_id))
 
     def view(self, seen: Seen) -> View:
         """Return what a decoder sees of a pass."""
@@ -213,6 +239,7 @@ class World:
     def step(self, choice: Choice, cache_ages: tuple[int | None, ...] = ()) -> Step:
         """Return the step that makes this choice on the canvas, with what was seen last."""
         seen, self._seen = self._seen, None
+        choice = self._interventions.applied(choice, self.next_step, self._tape.canvas, self.mask_id, seen)
         return self._tape.step(
             seen, choice.writes, erases=choice.erases, drafts=choice.drafts, rejects=choice.rejects,
             notes={"why": choice.why, **choice.notes}, cache_ages=cache_ages, scores=choice.scores,

@@ -28,14 +28,14 @@ START_S = 120.0
 
 
 @contextlib.contextmanager
-def served() -> Iterator[tuple[str, float]]:
+def served(*options: str, **environment: str) -> Iterator[tuple[str, float]]:
     """Start ``app.py`` on a free port and yield its address and the seconds until it answered."""
     port = free_port()
     address = f"http://127.0.0.1:{port}"
     begin = time.perf_counter()
     process = subprocess.Popen(
-        [sys.executable, "app.py", "--port", str(port)], cwd=ROOT, stderr=subprocess.DEVNULL,
-        env=os.environ | {"PYTHONUNBUFFERED": "1"},
+        [sys.executable, "app.py", "--port", str(port), *options], cwd=ROOT, stderr=subprocess.DEVNULL,
+        env=os.environ | {"PYTHONUNBUFFERED": "1"} | environment,
     )
     try:
         wait_for(address, begin + START_S)

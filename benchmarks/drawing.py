@@ -26,21 +26,23 @@ def main() -> None:
     sizes = parser.parse_args().sizes
     with player() as address, chromium() as browser:
         for name in sizes:
-            _measure(browser, address, name)
+            for lanes in (1, 2):
+                _measure(browser, address, name, lanes)
 
 
-def _measure(browser: Browser, address: str, name: str) -> None:
+def _measure(browser: Browser, address: str, name: str, lanes: int) -> None:
     page = browser.new_page(viewport={"width": 1440, "height": 900})
     page.goto(f"{address}?run={name}")
     page.wait_for_function("window.unmask?.trace?.steps > 0")
     page.evaluate("window.unmask.clock.autoReplay = false; window.unmask.clock.pause(); window.unmask.timing.length = 0")
-    page.evaluate("([name, rate]) => window.stream(name, { rate })", [name, RATE])
-    page.wait_for_function("window.unmask.trace.end !== null && window.unmask.timing.length === window.unmask.trace.steps")
+    page.evaluate("([name, rate, lanes]) => (lanes === 2 ? window.streamPair : window.stream)(name, { rate })", [name, RATE, lanes])
+    page.wait_for_function("""lanes => { const shown = window.unmask.traces.slice(0, lanes);
+      return shown.every(trace => trace.end) && window.unmask.timing.length === shown.reduce((sum, trace) => sum + trace.steps, 0); }""", arg=lanes)
     frames = list({row["painted"]: row["drawMs"] for row in page.evaluate("window.unmask.timing")}.values())
     seeks = page.evaluate(SEEKS, 60)
     heap = page.evaluate("performance.memory.usedJSHeapSize / 1e6")
     sys.stdout.write(
-        f"{SIZES[name]:<26} drawing p50 {share_of(frames, 0.5):5.1f} ms, p95 {share_of(frames, 0.95):5.1f} ms; "
+        f"{SIZES[name]:<26} {lanes} lane{'s' if lanes > 1 else ' '} drawing p50 {share_of(frames, 0.5):5.1f} ms, p95 {share_of(frames, 0.95):5.1f} ms; "
         f"seek p95 {share_of(seeks, 0.95):5.1f} ms; heap {heap:5.1f} MB\n"
     )
     page.close()

@@ -1,4 +1,4 @@
-"""Carriers: components that show nothing and hand values from Python to the browser's modules."""
+"""Carriers: components that show nothing and hand values from Python to the browser's modules, and requests back."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ const carried = { get value() {
   const value = props.value;
   return typeof value === "string" && value ? JSON.parse(value) : value || null;
 } };
-(window.%s ??= []).push({ watch, trigger, server, props: carried });
+(window.%s ??= []).push({ watch, props: carried, %s });
 """
 
 
@@ -20,6 +20,8 @@ class _Carrier(gr.HTML):
     """A component with a constant, empty template; its value is JSON text or None."""
 
     inbox = ""
+    asks = ""
+    """What the browser may ask of Python through this carrier, as JavaScript properties."""
 
     def __init__(self, value: str | None = None, **shared: Any) -> None:
         # The library builds a component anew, with arguments of its own, to hold a visitor's value.
@@ -27,7 +29,7 @@ class _Carrier(gr.HTML):
             value=value,
             html_template="<i hidden></i>",
             apply_default_css=False,
-            js_on_load=_HAND_OVER % self.inbox,
+            js_on_load=_HAND_OVER % (self.inbox, self.asks),
             elem_classes=["carrier"],
         )
         super().__init__(**{**shared, **fixed})
@@ -45,9 +47,17 @@ class Bridge(_Carrier):
     """Carries event batches to ``assets/app.js``, which reads ``props.value`` as an object."""
 
     inbox = "traceParts"
+    asks = 'branch: (asked) => trigger("branch", asked)'
 
 
 class Notices(_Carrier):
-    """Carries what is wrong with a request to ``assets/fields.js``, which shows it at the fields."""
+    """Carries what is wrong with a request to ``assets/page.js``, which shows it at the fields."""
 
     inbox = "noticeParts"
+
+
+class Opener(_Carrier):
+    """Brings a request that was not typed (a link's, a lesson's) as event ``open``; carries the answer back."""
+
+    inbox = "openerParts"
+    asks = 'open: (asked) => trigger("open", asked)'

@@ -30,13 +30,23 @@ class Number(gr.Textbox):
 
     is_template = True
 
-    def preprocess(self, payload: str | None) -> float | str | None:
+    def preprocess(self, payload: Any) -> float | str | None:
         """Return the number, None where the field is empty, or the text that is no number."""
-        text = (payload or "").strip()
+        text = "" if payload is None else str(payload).strip()
         try:
             return float(text) if text else None
         except ValueError:
             return text
+
+
+class Menu(gr.Dropdown):
+    """A menu whose value is judged by who uses it, with a sentence; the library's own answer is a failure."""
+
+    is_template = True
+
+    def preprocess(self, payload: Any) -> str:
+        """Return what was chosen, on the menu or not; nothing where nothing was."""
+        return "" if payload is None else str(payload)
 
 
 @dataclass(frozen=True)
@@ -94,7 +104,7 @@ def _widget(decoder: str, item: Any) -> gr.components.Component:
         return gr.Textbox(value=default, max_length=option.high, info=option.help, **shared)
     if option.kind == "choice":
         choices = [(choice.replace("_", " "), choice) for choice in option.choices]
-        return gr.Dropdown(choices, value=default, filterable=False, info=option.help, **shared)
+        return Menu(choices, value=default, filterable=False, info=option.help, **shared)
     if _has_track(option, default):
         return Range(
             option.low, option.high, value=default, step=option.step or 1, buttons=[],

@@ -16,7 +16,8 @@ from backend.tasks.catalogue import TASKS, find_task
 from components.html import Markup, tag
 
 PER_TASK = 4
-_IDS, _ID = re.compile(r"\s*ids:((?:[\s,]*\d{1,9})*[\s,]*)"), re.compile(r"\d+")
+# Possessive: a long text that is almost a list of ids must not be tried in every other way.
+_IDS, _ID = re.compile(r"\s*+ids:((?:[\s,]*+\d{1,9}+(?!\d))*+[\s,]*+)"), re.compile(r"\d+")
 _SHOWN = 56
 """Characters of a prompt that the menu shows."""
 
@@ -57,11 +58,15 @@ def opening_of(model: str) -> Opening | None:
     return Opening(task, card.example_prompt) if task else None
 
 
-def described(prompt: str) -> str:
-    """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it."""
+def described(prompt: str, model: str = "") -> str:
+    """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it.
+
+    An embedded ``model`` that was trained on other tasks is said to be.
+    """
     task = find_task(prompt)
     if task:
-        return Opening(task, prompt).hint
+        stranger = bool(model) and model != task.model
+        return Opening(task, prompt).hint + (f" {model} was not trained on this task." if stranger else "")
     if _IDS.fullmatch(prompt):
         return "Token ids, given to the model as they are."
     return "No program here can judge an answer to this prompt; it is decoded all the same." if prompt.strip() else ""

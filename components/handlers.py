@@ -6,20 +6,24 @@ import itertools
 import json
 import logging
 import threading
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import gradio as gr
 
 from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.engine import LocalEngine, RunHandle
+from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
-from backend.events import RunRequest
-from components import wire
+from backend.events import Edit, Event, RunRequest
+from backend.forks import branched
+from backend.template import parsed
+from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
 from components.html import Markup
 from components.models_view import said
+from components.second import chosen_of
 from components.summary_view import decoder_line, model_line
 
 log = logging.getLogger(__name__)
@@ -30,12 +34,21 @@ EVERY_LOADING_S = 0.3
 EVERY_S = 0.05
 """Time between two messages to the browser: below it nobody sees a difference."""
 
+KEPT = "-"
+"""Stands for the run of a lane that stays as it is."""
+
+EDITS_MAX = 64
+"""Changes of one branch."""
+
+QUIET_S = 0.5
+"""Time without news after which an empty message says that the line is alive."""
+
 
 class Desk:
     """What happens when a visitor touches the page; every method is one listener."""
 
     def __init__(
-        self, engine: LocalEngine, controls: Sequence[Control], offered: Sequence[Opening]
+        self, engine: Engine, controls: Sequence[Control], offered: Sequence[Opening]
     ) -> None:
         self._engine = engine
         self._controls = tuple(controls)
@@ -44,44 +57,94 @@ class Desk:
         self._numbers = itertools.count()
 
     def submit(
-        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, *values: Any
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the run's id (empty when refused), the notice, and the state of Run and Stop."""
+        """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop."""
+        yield from self._started(decoder, lambda: [
+            (model, self._request(prompt, model, decoder, length, seed, template, values)),
+            *self._second(second, prompt, length, seed, template),
+        ])
+
+    def _started(
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str
+    ) -> Iterator[tuple[Any, ...]]:
+        """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
-        request = self._request(prompt, decoder, length, seed, values)
         try:
-            handle = self._engine.submit(model, request)
+            handles = self._submit_all(asked())
         except RequestError as error:
             yield "", self._notice(decoder, problems=error.problems), *idle()
         except AppError as error:
             yield "", self._notice(decoder, message=str(error)), *idle()
         else:
             running = gr.update(value="Running …", interactive=False)
-            yield handle.id, gr.skip(), running, gr.update(interactive=True)
+            yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
 
-    def stream(self, run_id: str) -> Iterator[Any]:
-        """Yield the run's events as numbered messages; a reader that leaves ends the run."""
-        handle = self._engine.find(run_id) if run_id else None
+    def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
+        yield from self._started("", lambda: [self._branched(event._data)], KEPT)
+
+    def _branched(self, asked: Any) -> tuple[str, RunRequest]:
+        """Return the model and request of a branch, from what the browser asks.
+
+        Raises ``RequestError`` when that makes no sense, or the parent is not kept any more.
+        """
+        try:
+            run_id, step = str(asked["run"]), asked["step"]
+            edits = tuple(Edit(*edit) for edit in asked["edits"][:EDITS_MAX])
+            decoder, settings = asked.get("decoder"), asked.get("settings")
+        except (TypeError, KeyError, AttributeError) as error:
+            raise RequestError([Problem("forks", "What was asked for is no branch; reload the page.")]) from error
+        handle = self._engine.find(run_id)
         if handle is None:
+            raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
+        return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
+
+    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]]) -> list[RunHandle]:
+        """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
+        handles: list[RunHandle] = []
+        problems: list[Problem] = []
+        try:
+            for lane, (model, request) in enumerate(asked):
+                try:
+                    handles.append(self._engine.submit(model, request))
+                except RequestError as error:
+                    problems += _of_lane(lane, error.problems)
+            if problems:
+                raise RequestError(problems)
+        except AppError:
+            for handle in handles:
+                handle.cancel()
+            raise
+        return handles
+
+    def stream(self, run_ids: str) -> Iterator[Any]:
+        """Yield the events of all lanes as numbered messages; a reader that leaves ends the runs."""
+        handles = self._handles(run_ids)
+        if not any(handles):
             yield gr.skip()
             return
-        encoder, sent = wire.Encoder(run_id), 0
+        lanes = [_Feed(handle, lane) for lane, handle in enumerate(handles) if handle]
+        runs = [handle.id if handle else None for handle in handles]
         try:
-            for number, batch in enumerate(handle.batches(every_s=EVERY_S)):
-                created = handle.times[sent : sent + len(batch)]
-                sent += len(batch)
-                events = encoder.encode(batch, created) if batch else _waiting(handle)
-                yield wire.batch(run_id, number, events)
+            for number, events in enumerate(together(lanes)):
+                yield wire.batch(runs, number, events)
         finally:
-            if not handle.ended:
-                handle.cancel()
+            self._end(handles)
 
-    def stop(self, run_id: str) -> None:
-        """End the run before its next forward pass; its last event comes through ``stream``."""
-        handle = self._engine.find(run_id) if run_id else None
-        if handle is not None:
-            handle.cancel()
+    def stop(self, run_ids: str) -> None:
+        """End the runs before their next forward pass; their last events come through ``stream``."""
+        self._end(self._handles(run_ids))
+
+    def _handles(self, run_ids: str) -> list[RunHandle | None]:
+        """Return the run of each lane; None for one that is not kept, or that stays as it is."""
+        return [self._engine.find(run_id) for run_id in run_ids.split()]
+
+    def _end(self, handles: Sequence[RunHandle | None]) -> None:
+        for handle in handles:
+            if handle is not None and not handle.ended:
+                handle.cancel()
 
     def load(self, model: str) -> Iterator[Markup]:
         """Yield the state of a model while it is made ready: how far it is, then what it is."""
@@ -118,9 +181,12 @@ class Desk:
         """Return the choices of the model menu: visitors may have opened some."""
         return gr.update(choices=self._menu())
 
-    def review(self, prompt: str, model: str, decoder: str, length: Any, seed: Any, *values: Any) -> str:
+    def review(self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any) -> str:
         """Return what of the request does not fit the chosen model; nothing of it is changed."""
-        request = self._request(prompt, decoder, length, seed, values)
+        try:
+            request = self._request(prompt, model, decoder, length, seed, template, values)
+        except AppError as error:
+            return self._notice(decoder, problems=getattr(error, "problems", ()), quiet=True)
         return self._notice(decoder, problems=self._engine.problems(model, request), quiet=True)
 
     def _menu(self) -> list[tuple[str, str]]:
@@ -129,12 +195,28 @@ class Desk:
     def _ready(self, model: str) -> Markup:
         return model_line(model, "ready", self._engine.card(model))
 
-    def _request(self, prompt: str, decoder: str, length: Any, seed: Any, values: Sequence[Any]) -> RunRequest:
+    def _request(
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, values: Sequence[Any]
+    ) -> RunRequest:
+        return self._asked(prompt, model, decoder, length, seed, template, settings_of(self._controls, decoder, values))
+
+    def _asked(
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, settings: Mapping[str, Any]
+    ) -> RunRequest:
+        """Return a request of these inputs; a template of the answer says its length and what is fixed in it."""
         text, ids = prompt_of(prompt)
+        places, fixed = parsed(self._engine.load(model), template) if (template or "").strip() else (whole(length), {})
         return RunRequest(
-            decoder=decoder, prompt=text, prompt_ids=ids, length=whole(length),
-            settings=settings_of(self._controls, decoder, values), seed=whole(seed),
+            decoder=decoder, prompt=text, prompt_ids=ids, length=places, settings=settings, seed=whole(seed), fixed=fixed,
         )
+
+    def _second(self, second: str, prompt: str, length: Any, seed: Any, template: str) -> list[tuple[str, RunRequest]]:
+        """Return the model and request of lane B: the prompt, length, seed and template are those of lane A."""
+        chosen = chosen_of(second)
+        if chosen is None:
+            return []
+        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.settings)
+        return [(chosen.model, request)]
 
     def choose_decoder(self, name: str) -> tuple[Any, ...]:
         """Return the decoder's line, and which group of settings is shown."""
@@ -144,11 +226,16 @@ class Desk:
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Return prompt, model and length of the example that was picked."""
-        index = event._data.get("index")
+        index = (event._data or {}).get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 3
         opening = self._offered[index]
         return opening.prompt, opening.task.model, str(opening.task.length)
+
+    def open_link(self, event: gr.EventData) -> list[Any]:
+        """Return the fields of a request that was not typed, and the opener's answer about it."""
+        asked, kept = links.opened(event._data, self._engine)
+        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({
@@ -194,6 +281,45 @@ def idle() -> tuple[Any, Any]:
     return gr.update(value="Run", interactive=True), gr.update(interactive=False)
 
 
-def _waiting(handle: RunHandle) -> list[dict[str, Any]]:
-    """Return the place in the queue, or nothing: an empty message says that the line is alive."""
-    return [wire.queue(handle.ahead)] if handle.ahead else []
+def _of_lane(lane: int, problems: Sequence[Problem]) -> list[Problem]:
+    """Return the problems with fields of lane B named as such."""
+    return [Problem(f"b.{item.field}", item.message) for item in problems] if lane else list(problems)
+
+
+class _Feed:
+    """One run on its way to the page: what of it has been sent."""
+
+    def __init__(self, handle: RunHandle, lane: int) -> None:
+        self.handle, self._lane, self._sent = handle, lane, 0
+        self._encoder = wire.Encoder(handle.id, lane)
+
+    def encoded(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
+        """Return the next events on the wire; instead of none the place in the queue, if there is one."""
+        if not batch:
+            return [wire.queue(self.handle.ahead, self._lane)] if self.handle.ahead else []
+        created = self.handle.times[self._sent : self._sent + len(batch)]
+        self._sent += len(batch)
+        return self._encoder.encode(batch, created)
+
+    def fresh(self) -> list[dict[str, Any]]:
+        """Return what has happened since the last call."""
+        return self.encoded(self.handle.events_so_far[self._sent :])
+
+
+def together(feeds: Sequence[_Feed]) -> Iterator[list[dict[str, Any]]]:
+    """Yield what is new in all lanes, ``EVERY_S`` apart, until every run is over.
+
+    An empty list comes twice a second while nothing happens: it says that the line is alive.
+    """
+    if len(feeds) == 1:
+        yield from map(feeds[0].encoded, feeds[0].handle.batches(every_s=EVERY_S))
+        return
+    told, over = time.monotonic(), False
+    while not over:
+        over = all(feed.handle.ended for feed in feeds)  # asked first: what came before it is then sent
+        new = [event for feed in feeds for event in feed.fresh()]
+        if new or time.monotonic() - told > QUIET_S:
+            told = time.monotonic()
+            yield new
+        if not over:
+            time.sleep(EVERY_S)

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import fields
 from typing import TYPE_CHECKING
 
-from backend.decoders.base import Decoder
 from backend.decoders.catalogue import DECODERS
 from backend.models.catalogue import MODELS
 from backend.tasks.catalogue import TASKS
-from components.controls import described
 from components.html import Markup, document, join, tag
 from components.summary_view import decoder_line
 
@@ -41,7 +38,10 @@ def help_page(stylesheets: tuple[str, ...], dark: str | None = None) -> Markup:
             tag("h2", "Keys"),
             tag("dl", *(join(tag("dt", keys), tag("dd", what)) for keys, what in _KEYS)),
             tag("h2", "Decoders"),
-            *(_decoder(decoder) for decoder in DECODERS),
+            tag("p", "Each with its source, cost, settings and measured accuracy: ", tag("a", "the decoders", href="./decoders"),
+                ". What one run cannot show: ", tag("a", "many runs at once", href="./many"), "."),
+            tag("dl", *(join(tag("dt", tag("a", decoder.title, href=f"./decoders#{decoder.name}")), tag("dd", decoder_line(decoder)))
+                        for decoder in DECODERS)),
             tag("h2", "Scores"),
             tag("dl", *(_measure(measure) for measure in _measures())),
             tag("h2", "Tasks whose answers are checked"),
@@ -51,15 +51,6 @@ def help_page(stylesheets: tuple[str, ...], dark: str | None = None) -> Markup:
         ),
         stylesheets=stylesheets, dark=dark,
     )
-
-
-def _decoder(decoder: Decoder) -> Markup:
-    settings = [
-        join(tag("dt", item.metadata["option"].title or item.name, " ", tag("code", item.name)),
-             tag("dd", described(item.metadata["option"])))
-        for item in fields(decoder.Settings)
-    ]
-    return tag("section", tag("h3", decoder.title), decoder_line(decoder), tag("dl", *settings), id=decoder.name)
 
 
 def _measure(measure: Measure) -> Markup:

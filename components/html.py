@@ -13,6 +13,7 @@ _NAME = re.compile(r"[a-z][a-z0-9]*(-[a-z0-9]+)*")
 _VOID = frozenset({"br", "hr", "img", "input", "link", "meta"})
 _REFUSED = frozenset({"script", "style", "iframe", "object", "embed"})
 _LINKS = frozenset({"href", "src", "action"})
+_ENDS = re.compile(r"</script|<!--", re.IGNORECASE)
 _SAFE_LINK = re.compile(r"(https?://|/|#|\./|[a-z0-9_-]+/)", re.IGNORECASE)
 
 
@@ -65,8 +66,49 @@ def module(source: str) -> Markup:
     return Markup(f'<script type="module"{_attribute("src", source)}></script>')
 
 
-def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None) -> Markup:
-    """Return a whole page that needs no script; ``dark`` is a sheet for systems in dark mode."""
+def script(source: str, kind: str, **attributes: Any) -> Markup:
+    """Return an element that holds a script, or data (JSON), of a page that has no host.
+
+    Data is written without ``<``, so that nothing in it can end the element. Raises ``ValueError`` for
+    a script that would end it.
+    """
+    if kind.endswith("json"):
+        source = source.replace("<", "\\u003c")
+    elif _ENDS.search(source):
+        raise ValueError("The script would end its own element.")
+    return Markup(f"<script{_attribute('type', kind)}{''.join(_attribute(*item) for item in attributes.items())}>{source}</script>")
+
+
+def style(source: str) -> Markup:
+    """Return an element that holds a sheet of our own; raises ``ValueError`` for one that would end it."""
+    if "</" in source:
+        raise ValueError("The sheet would end its own element.")
+    return Markup(f"<style>{source}</style>")
+
+
+def frame(page: str, title: str, height: int) -> Markup:
+    """Return a frame that shows a whole page, which may run its scripts and reach nothing around it."""
+    return Markup(f'<iframe sandbox="allow-scripts" width="100%"{_attribute("height", height)}{_attribute("title", title)}'
+                  f' frameborder="0" srcdoc="{escape(page)}"></iframe>')
+
+
+def whole_page(title: str, *body: object, policy: str, styles: tuple[Markup, ...] = ()) -> Markup:
+    """Return a page that needs no host: its sheets and scripts inside, its content policy in its head."""
+    head = tag(
+        "head",
+        tag("meta", charset="utf-8"),
+        tag("meta", http_equiv="Content-Security-Policy", content=policy),
+        tag("meta", name="viewport", content="width=device-width, initial-scale=1"),
+        tag("title", title),
+        *styles,
+    )
+    return _sendable(tag("html", head, tag("body", *body), lang="en"))
+
+
+def document(
+    title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None, modules: tuple[str, ...] = ()
+) -> Markup:
+    """Return a whole page; ``dark`` is a sheet for systems in dark mode, ``modules`` are scripts of our own."""
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -74,7 +116,12 @@ def document(title: str, *body: object, stylesheets: tuple[str, ...] = (), dark:
         tag("title", title),
         *(tag("link", rel="stylesheet", href=sheet) for sheet in stylesheets),
         tag("link", rel="stylesheet", href=dark, media="(prefers-color-scheme: dark)") if dark else None,
+        *(module(source) for source in modules),
     )
     page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
+    return _sendable(page)
+
+
+def _sendable(page: Markup) -> Markup:
     # Half a character (a lone surrogate) cannot be sent; it becomes "?".
     return Markup(f"<!doctype html>{page}".encode("utf-8", "replace").decode("utf-8"))

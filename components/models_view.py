@@ -10,7 +10,7 @@ from backend.settings import Settings
 from components.html import Markup, tag
 
 _EXPLAINED = {
-    "none": "This server offers its own models only; its operator may allow others with --open-models.",
+    "none": "This server offers its own models only and keeps them loaded; its operator may allow more with --open-models.",
     "folders": "A folder on this machine with config.json and *.safetensors; no code in it is ever run. "
                "Hub ids are switched off here: the operator may allow them with --open-models hub.",
     "hub": "A folder on this machine, or the id of a hub repository such as owner/name, which is then downloaded. "
@@ -39,7 +39,7 @@ def model_corner(settings: Settings) -> ModelCorner:
                 placeholder=_EXAMPLES[allowed], interactive=allowed != "none", elem_id="field-source", buttons=[],
             )
             opening = gr.Button("Open", elem_id="open-model", size="md", interactive=allowed != "none")
-            unload = gr.Button("Unload the chosen model", elem_id="unload-model", size="md")
+            unload = gr.Button("Unload the chosen model", elem_id="unload-model", size="md", interactive=allowed != "none")
         said = gr.HTML("", elem_id="model-said", apply_default_css=False)
     return ModelCorner(source, opening, unload, said)
 

@@ -9,15 +9,16 @@ from typing import Any
 import gradio as gr
 
 from backend.decoders.catalogue import DECODERS
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
-from components.bridge import Bridge, Notices
-from components.controls import Control, Number, draw
+from components.bridge import Bridge, Notices, Opener
+from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
 from components.handlers import Desk, group_classes, idle
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
+from components.second import Second
 from components.summary_view import decoder_line, model_line
 
 TITLE = "Unmask"
@@ -29,43 +30,53 @@ class Inputs:
     """The inputs of a request, in the order in which the listener takes them."""
 
     prompt: gr.Textbox
-    model: gr.Dropdown
-    decoder: gr.Dropdown
+    model: Menu
+    decoder: Menu
     length: Number
     seed: Number
+    template: gr.Textbox
+    second: Second
     controls: tuple[Control, ...]
 
     def all(self) -> list[gr.components.Component]:
         """Return the inputs as one list."""
         settings = [control.widget for control in self.controls]
-        return [self.prompt, self.model, self.decoder, self.length, self.seed, *settings]
+        return [self.prompt, self.model, self.decoder, self.length, self.seed, self.template, self.second, *settings]
 
 
-def build(settings: Settings, engine: LocalEngine) -> gr.Blocks:
+def build(settings: Settings, engine: Engine) -> gr.Blocks:
     """Return the page of ``engine``; builds no model and imports none."""
     cards = engine.models()
     offered = openings({card.name for card in cards})
-    first = opening_of(settings.model)
+    first = opening_of(engine.start_model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
-        status = _header(settings)
+        status = _header(settings, engine.start_model)
         with gr.Column(elem_id="request", elem_classes=["band"]):
             prompt, chooser, hint = _prompt(offered, first)
-            model, decoder, length, seed, run, stop = _bar(settings, cards, first)
+            model, decoder, length, seed, run, stop = _bar(engine.start_model, cards, first)
+            gr.HTML(_MORE, elem_id="more-line", apply_default_css=False)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
             with gr.Row(elem_id="drawers"):
                 groups, controls = _settings()
+                template = _template()
                 corner = model_corner(settings)
+                second = Second()
         gr.HTML(tag("div", id="unmask"), elem_id="stage", apply_default_css=False)
-        bridge, notices = Bridge(), Notices()
-        inputs = Inputs(prompt, model, decoder, length, seed, controls)
+        bridge, notices, opener = Bridge(), Notices(), Opener()
+        inputs = Inputs(prompt, model, decoder, length, seed, template, second, controls)
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
+        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
+        opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
-        prompt.change(described, prompt, hint, trigger_mode="always_last", queue=False, **_QUIET)
+        gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
     return page.queue(max_size=None)
 
+
+# A narrow window shows the prompt and the canvas; the rest of the request opens by this button.
+_MORE = tag("button", "Model, decoder, settings", type="button", id="more", aria_expanded="false", aria_controls="request")
 
 _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
@@ -80,8 +91,10 @@ def _wire_run(
     begun = run.click(desk.submit, inputs.all(), [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
     # Enter presses the button, which a run under way has disabled: no second run starts unseen behind it.
     inputs.prompt.submit(None, None, None, js="() => { document.querySelector('#run:not([disabled])')?.click(); }", **_QUIET)
-    streamed = begun.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
-    streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
+    branched = bridge.branch(desk.branch, None, [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
+    for started in (begun, branched):
+        streamed = started.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
+        streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
     stop.click(desk.stop, run_id, None, queue=False, **_QUIET)
 
 
@@ -97,13 +110,13 @@ def _wire_models(
     corner.unload.click(desk.unload, inputs.model, [status, corner.said], **free)
 
 
-def _header(settings: Settings) -> gr.HTML:
+def _header(settings: Settings, model: str) -> gr.HTML:
     with gr.Row(elem_id="masthead"):
         gr.HTML(
             tag("header", tag("h1", TITLE), tag("p", TAGLINE)),
             elem_id="wordmark", apply_default_css=False,
         )
-        status = gr.HTML(model_line(settings.model, "loading"), elem_id="model-status", apply_default_css=False)
+        status = gr.HTML(model_line(model, "loading"), elem_id="model-status", apply_default_css=False)
         gr.HTML(_tools(settings.root_path), elem_id="tools", apply_default_css=False)
     return status
 
@@ -111,7 +124,9 @@ def _header(settings: Settings) -> gr.HTML:
 def _tools(root_path: str) -> Markup:
     return tag(
         "nav",
-        tag("a", "Help", href=f"{root_path}/help", target="_blank", rel="noopener"),
+        tag("button", "Lessons", type="button", id="lessons-open", title="Guided lessons, a few minutes each"),
+        *(tag("a", words, href=f"{root_path}/{page}", target="_blank", rel="noopener")
+          for words, page in (("Decoders", "decoders"), ("Many runs", "many"), ("Help", "help"))),
         tag("button", tag("span", "Dark", class_="to-dark"), tag("span", "Light", class_="to-light"), type="button",
             id="theme-toggle", title="Switch between light and dark"),
         aria_label="Page",
@@ -130,15 +145,15 @@ def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textb
 
 
 def _bar(
-    settings: Settings, cards: Sequence[ModelCard], first: Opening | None
-) -> tuple[gr.Dropdown, gr.Dropdown, Number, Number, gr.Button, gr.Button]:
+    start_model: str, cards: Sequence[ModelCard], first: Opening | None
+) -> tuple[Menu, Menu, Number, Number, gr.Button, gr.Button]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
-        model = gr.Dropdown(
-            [(card.title, card.name) for card in cards], value=settings.model, label="Model",
+        model = Menu(
+            [(card.title, card.name) for card in cards], value=start_model, label="Model",
             filterable=False, elem_id="field-model", interactive=True,
         )
-        decoder = gr.Dropdown(
+        decoder = Menu(
             methods, value=DECODERS[0].name, label="Decoder", filterable=False,
             elem_id="field-decoder", interactive=True,
         )
@@ -150,6 +165,29 @@ def _bar(
         run = gr.Button("Run", variant="primary", elem_id="run", size="md")
         stop = gr.Button("Stop", elem_id="stop", size="md", interactive=False)
     return model, decoder, length, seed, run, stop
+
+
+def _template() -> gr.Textbox:
+    """Draw the answer's template: words that are given, with blanks between them."""
+    with gr.Accordion("Fixed words in the answer", open=False, elem_id="template"):
+        with gr.Row(elem_id="template-row"):
+            template = gr.Textbox(
+                label="Answer with blanks", lines=1, max_lines=4, elem_id="field-template", buttons=[],
+                info="▢ or `_` is one masked place, `_{12}` twelve. The words between are locked; the answer is as long as this.",
+                placeholder="The ▢▢▢ sea; empty: every place is masked",
+            )
+            blank = gr.Button("▢ Blank", elem_id="blank", size="md")
+    blank.click(None, None, None, js=_PUT_BLANK, **_QUIET)
+    return template
+
+
+# At the cursor, as if it had been typed.
+_PUT_BLANK = """() => {
+  const entry = document.querySelector("#field-template :is(textarea, input)");
+  entry.setRangeText("\u25a2", entry.selectionStart, entry.selectionEnd, "end");
+  entry.dispatchEvent(new Event("input", { bubbles: true }));
+  entry.focus();
+}"""
 
 
 def _settings() -> tuple[list[gr.Row], tuple[Control, ...]]:

@@ -14,19 +14,22 @@ from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import FileResponse, HTMLResponse, Response
 
 from backend.canvas import steps_of
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.events import Event
-from backend.store import load_run
+from backend.store import dump_run, load_run
 from components import wire
 from components.canvas_view import table
+from components.export_view import export_page
 from components.help_view import help_page
-from components.html import document, tag
+from components.html import Markup, document, tag
+from components.second import described
 from components.summary_view import run_line
 
 ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
-STYLES = ("assets/style.css", "assets/page.css", "assets/why.css", "assets/settled.css")
+NOT_YET = "This run has not begun yet. Come back in a moment."
+STYLES = ("assets/style.css", "assets/page.css", "assets/studio.css", "assets/why.css", "assets/settled.css")
 DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 
@@ -34,7 +37,7 @@ Events = tuple[Event, ...]
 Index = Annotated[int, Query(ge=0)]
 
 
-def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
+def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = finder(engine)
@@ -51,14 +54,29 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     ) -> Response:
         return _json(candidates_object(find(run_id), first, last))
 
+    def leaf(run_id: str, made: Callable[[Events], Response]) -> Response:
+        """Return what is ``made`` of a run, or a page that says why there is no such run."""
+        try:
+            events = find(run_id)
+        except HTTPException as error:
+            return HTMLResponse(document("No such run", tag("h1", "No such run"), tag("p", error.detail), **look), error.status_code)
+        return made(events) if events else HTMLResponse(document("Not yet", tag("p", NOT_YET), **look), 404)
+
     @routes.get("/runs/{run_id}/table", response_class=HTMLResponse)
-    def canvas(run_id: str, step: Index = 2**31) -> HTMLResponse:
-        events = find(run_id)
-        if not events:
-            raise HTTPException(404, "This run has not begun yet.")
-        last = min(step, len(steps_of(events)))
-        page = document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
-        return HTMLResponse(page)
+    def canvas(run_id: str, step: Index = 2**31) -> Response:
+        return leaf(run_id, lambda events: HTMLResponse(canvas_page(events, step, look)))
+
+    @routes.get("/runs/{run_id}/export.html")
+    def player(run_id: str) -> Response:
+        return leaf(run_id, lambda events: _file(export_page(events).encode(), "run.html"))
+
+    @routes.get("/runs/{run_id}/run.unmask")
+    def saved(run_id: str) -> Response:
+        return leaf(run_id, lambda events: _file(dump_run(events), "run.unmask"))
+
+    @routes.get("/choices")
+    def choices() -> Response:
+        return _json(described(engine.models()))
 
     @routes.get("/help", response_class=HTMLResponse)
     def help_text() -> HTMLResponse:
@@ -67,6 +85,12 @@ def router(engine: LocalEngine, root_path: str = "") -> APIRouter:
     for path in _files():
         routes.add_api_route(f"/assets/{path.relative_to(ASSETS).as_posix()}", _sender(path))
     return routes
+
+
+def canvas_page(events: Events, step: int, look: dict[str, Any]) -> Markup:
+    """Return the canvas after ``step`` steps, the last one at most, as a page of its own."""
+    last = min(step, len(steps_of(events)))
+    return document("Canvas as a table", tag("h1", "Canvas"), run_line(events), table(events, last), **look)
 
 
 def run_object(run_id: str, events: Sequence[Event], first: int) -> dict[str, Any]:
@@ -86,8 +110,8 @@ def candidates_object(events: Sequence[Event], first: int, last: int) -> dict[st
     return {"steps": wanted, "texts": texts}
 
 
-def finder(engine: LocalEngine) -> Callable[[str], Events]:
-    """Return a function from a run's id to its events so far; it raises ``HTTPException`` 404."""
+def finder(engine: Engine) -> Callable[[str], Events]:
+    """Return what finds the events of a kept run, or of the recorded example, by id; it raises 404 for others."""
 
     def find(run_id: str) -> Events:
         if run_id == EXAMPLE:
@@ -105,6 +129,12 @@ def _example() -> Events:
     if not EXAMPLE_FILE.is_file():
         raise HTTPException(404, "There is no recorded example. Record one: python -m backend record-example")
     return load_run(EXAMPLE_FILE)
+
+
+def _file(data: bytes, name: str) -> Response:
+    """Return a file to be kept, not shown: nothing of it runs on this host."""
+    headers = {"Content-Disposition": f'attachment; filename="{name}"', "Cache-Control": "no-store"}
+    return Response(data, media_type="application/octet-stream", headers=headers)
 
 
 def _json(value: dict[str, Any]) -> Response:

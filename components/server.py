@@ -12,14 +12,16 @@ import gradio as gr
 import uvicorn
 from fastapi import FastAPI
 
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
-from components import explain_routes, settled_routes
+from components import explain_routes, leaves, settled_routes
+from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.page import build
 from components.routes import DARK, STYLES, router
 from components.shield import Shield
+from components.studio_routes import studio_router
 from components.theme import theme
 
 log = logging.getLogger(__name__)
@@ -27,19 +29,35 @@ log = logging.getLogger(__name__)
 _SCRIPTS = ("assets/page.js", "assets/app.js")
 
 
-def application(settings: Settings, engine: LocalEngine) -> FastAPI:
+def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
+    app.include_router(studio_router(engine))
     app.include_router(router(engine, settings.root_path))
     app.include_router(explain_routes.router(engine, settled_routes.PLANS))
     app.include_router(settled_routes.router(engine))
-    app.add_middleware(Shield)
+    app.include_router(leaves.router(settings, engine))
+    page = build(settings, engine)
+    app.add_middleware(Gate, takes=inputs_of(page))
+    app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
-        app, build(settings, engine), path="/", root_path=settings.root_path or None,
+        app, page, path="/", root_path=settings.root_path or None,
         theme=theme(), head=_head(settings.root_path), footer_links=[], run_history=False,
         show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size=0,
         server_name=settings.host, server_port=settings.port,
     )
+
+
+def inputs_of(page: gr.Blocks) -> dict[int | str, int]:
+    """Return how many inputs each listener of a page takes, by its number and by its name."""
+    counts: dict[int | str, int] = {}
+    for number, listener in page.fns.items():
+        if listener.fn is None:  # one that lives in the browser alone
+            continue
+        counts[number] = len(listener.inputs)
+        if isinstance(listener.api_name, str):
+            counts[listener.api_name] = len(listener.inputs)
+    return counts
 
 
 def listen(settings: Settings) -> socket.socket:
@@ -60,7 +78,7 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, engine: LocalEngine, listener: socket.socket) -> None:
+def serve(settings: Settings, engine: Engine, listener: socket.socket) -> None:
     """Answer on ``listener`` until the program is told to end."""
     config = uvicorn.Config(
         application(settings, engine), log_level="warning", root_path=settings.root_path,
@@ -69,7 +87,7 @@ def serve(settings: Settings, engine: LocalEngine, listener: socket.socket) -> N
     uvicorn.Server(config).run(sockets=[listener])
 
 
-def _loading(settings: Settings, engine: LocalEngine):
+def _loading(settings: Settings, engine: Engine):
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         threading.Thread(target=_load, args=(settings, engine), name="unmask-first-load", daemon=True).start()
@@ -79,7 +97,7 @@ def _loading(settings: Settings, engine: LocalEngine):
     return lifespan
 
 
-def _load(settings: Settings, engine: LocalEngine) -> None:
+def _load(settings: Settings, engine: Engine) -> None:
     try:
         engine.load(settings.model)
     except AppError as error:

@@ -15,7 +15,7 @@ from fastapi import APIRouter
 from fastapi.responses import FileResponse, Response
 
 from backend.canvas import steps_of
-from backend.engine import LocalEngine
+from backend.engine import Engine
 from backend.errors import AppError
 from backend.events import Event
 from components import wire
@@ -37,7 +37,7 @@ MIDDLE = (2.5, 97.5)
 """Percentiles that hold the middle 95 % of random rankings."""
 
 
-def router(engine: LocalEngine) -> APIRouter:
+def router(engine: Engine) -> APIRouter:
     """Return the routes that need no model: the trajectory of a run, and the chart library."""
     routes = APIRouter()
     desk = Desk(engine)

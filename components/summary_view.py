@@ -31,6 +31,11 @@ def decoder_line(decoder: Decoder) -> Markup:
     )
 
 
+def mark_line(decoder: Decoder) -> Markup:
+    """Return the mark of a decoder's rule and what it means."""
+    return join(tag("span", decoder.mark, class_=f"mark mark-{decoder.mark}"), " ", _MARKS[decoder.mark])
+
+
 def model_line(name: str, state: str, detail: str = "") -> Markup:
     """Return the state of a model (``loading``, ``ready``, ``unloaded`` or ``failed``), in words and a dot."""
     shown = name.rstrip("/").rpartition("/")[2]  # of a folder or hub id, its own name

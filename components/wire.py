@@ -19,6 +19,7 @@ from backend.events import Branch, End, Event, Start, Step
 from backend.tasks.catalogue import find_task
 
 if TYPE_CHECKING:
+    from backend.decoders.base import Score
     from backend.measures.base import Measure
 
 VERSION = 1
@@ -30,8 +31,8 @@ _DIGITS = 6
 class Encoder:
     """Turns one run's events into wire objects, in order; knows how long its canvas is by now."""
 
-    def __init__(self, run_id: str) -> None:
-        self.run_id = run_id
+    def __init__(self, run_id: str, lane: int = 0) -> None:
+        self.run_id, self.lane = run_id, lane
         self._start: Start | None = None
         self._length = 0
 
@@ -40,7 +41,7 @@ class Encoder:
 
         ``created`` is in seconds since the epoch; the page measures its own delay with it.
         """
-        encoded = [self._one(event) for event in events]
+        encoded = [{"lane": self.lane, **self._one(event)} for event in events]
         for item, at in zip(encoded, created, strict=False):
             item["created"] = round(at, 4)
         return encoded
@@ -58,16 +59,18 @@ class Encoder:
         return branch(event)
 
     def _ranges(self) -> Mapping[str, tuple[float, float]]:
-        return ranges(self._start.model.vocab_size if self._start else 2)
+        return ranges(self._start) if self._start else {}
 
 
-def batch(run_id: str, number: int, events: Sequence[Mapping[str, Any]]) -> str:
-    """Return the ``number``-th message of a run as JSON text.
+def batch(runs: Sequence[str | None], number: int, events: Sequence[Mapping[str, Any]]) -> str:
+    """Return the ``number``-th message of a stream as JSON text; ``runs`` are those of the lanes.
+
+    None is a lane that stays as it is.
 
     Text, because the UI library sends the difference to the last value: of two objects that is
     several times their size, of two texts it is the new one.
     """
-    return dumps({"v": VERSION, "n": number, "run": run_id, "lanes": 1, "events": events})
+    return dumps({"v": VERSION, "n": number, "runs": runs, "events": events})
 
 
 def dumps(value: Any) -> str:
@@ -82,7 +85,6 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
     decoder = find_decoder(request.decoder)
     task = find_task(request.prompt) if request.prompt else None
     return {
-        "lane": 0,
         "kind": "start",
         "run": run_id,
         "decoder": request.decoder,
@@ -104,9 +106,10 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
             "settings": dict(request.settings),
             "seed": request.seed,
             "top_k": request.top_k,
+            "forks": [asdict(fork) for fork in request.forks],
         },
         "texts": _texts(event.texts),
-        "measures": measures(model.vocab_size),
+        "measures": measures(event),
         "task": {"name": task.name, "title": task.title} if task else None,
     }
 
@@ -115,7 +118,6 @@ def step(event: Step, score_ranges: Mapping[str, tuple[float, float]], length: i
     """Return the ``step`` object; ``length`` is that of the canvas when the step's pass ran."""
     written = {position for position, _, _ in event.writes}
     return {
-        "lane": 0,
         "kind": "step",
         "index": event.index,
         "passes": event.passes,
@@ -138,13 +140,12 @@ def step(event: Step, score_ranges: Mapping[str, tuple[float, float]], length: i
 
 def branch(event: Branch) -> dict[str, Any]:
     """Return the ``branch`` object."""
-    return {"lane": 0, "kind": "branch", **asdict(event), "writes": _writes(event.writes)}
+    return {"kind": "branch", **asdict(event), "writes": _writes(event.writes)}
 
 
 def end(event: End, begun: Start | None) -> dict[str, Any]:
     """Return the ``end`` object, with the verdict of a finished answer that a program can judge."""
     return {
-        "lane": 0,
         "kind": "end",
         "reason": event.reason,
         "message": event.message,
@@ -164,9 +165,9 @@ def verdict(event: End, begun: Start | None) -> dict[str, Any] | None:
     return {"task": task.name, "title": task.title, "right": judged.right, "why": judged.why}
 
 
-def queue(ahead: int) -> dict[str, Any]:
+def queue(ahead: int, lane: int = 0) -> dict[str, Any]:
     """Return the object that says how many runs come first."""
-    return {"lane": 0, "kind": "queue", "ahead": ahead}
+    return {"lane": lane, "kind": "queue", "ahead": ahead}
 
 
 def candidates(event: Step, positions: Iterable[int] | None = None) -> list[list[Any]]:
@@ -180,25 +181,25 @@ def candidates(event: Step, positions: Iterable[int] | None = None) -> list[list
     ]
 
 
-def measures(vocab_size: int) -> list[dict[str, Any]]:
-    """Return how each score is to be read: its range, unit and direction."""
+def measures(begun: Start) -> list[dict[str, Any]]:
+    """Return how each score of a run is to be read: its range, unit and direction."""
     return [
         {
-            "name": measure.name,
-            "title": measure.title,
-            "low": measure.low,
-            "high": measure.high(vocab_size),
-            "unit": measure.unit,
-            "higher": measure.higher,
-            "help": measure.help,
+            "name": score.name,
+            "title": score.title,
+            "low": score.low,
+            "high": score.high(begun.model.vocab_size),
+            "unit": score.unit,
+            "higher": score.higher,
+            "help": score.help,
         }
-        for measure in _declared()
+        for score in _declared(begun)
     ]
 
 
-def ranges(vocab_size: int) -> dict[str, tuple[float, float]]:
-    """Return the declared range of every score."""
-    return {measure.name: (measure.low, measure.high(vocab_size)) for measure in _declared()}
+def ranges(begun: Start) -> dict[str, tuple[float, float]]:
+    """Return the declared range of every score of a run."""
+    return {score.name: (score.low, score.high(begun.model.vocab_size)) for score in _declared(begun)}
 
 
 def packed(
@@ -219,10 +220,12 @@ def packed(
     return base64.b64encode(row.tobytes()).decode("ascii")
 
 
-def _declared() -> tuple[Measure, ...]:
+def _declared(begun: Start) -> tuple[Measure | Score, ...]:
+    """Return the scores of every run, then those that its decoder adds with its settings."""
     from backend.measures.catalogue import MEASURES  # pulls in torch: not at page start
 
-    return MEASURES
+    decoder = find_decoder(begun.request.decoder)
+    return (*MEASURES, *(score for score in (decoder.scores if decoder else ()) if score.recorded(begun.settings)))
 
 
 def _writes(writes: Iterable[tuple[int, int, float]]) -> list[list[float]]:

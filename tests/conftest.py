@@ -43,6 +43,7 @@ class FakeModel:
 
     name, family, kind = "fake", "fake", "masked_diffusion"
     mask_id, eos_id, pad_id = 256, 257, None
+    stop_ids = frozenset({257})
     vocab_size, max_length, n_layers, n_heads = 258, 320, 2, 1
     device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
     example_prompt = "2+2="
@@ -73,7 +74,7 @@ class FakeModel:
 
     def info(self) -> ModelInfo:
         return ModelInfo(self.name, self.family, self.kind, self.weights_hash, "float32", "cpu",
-                         self.vocab_size, self.mask_id, self.eos_id, {"torch": torch.__version__})
+                         self.vocab_size, self.mask_id, self.eos_id, {"torch": str(torch.__version__)}, tuple(sorted(self.stop_ids)))
 
     def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None) -> torch.Tensor:
         left, right = input_ids.roll(1, 1), input_ids.roll(-1, 1)

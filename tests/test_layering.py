@@ -26,13 +26,15 @@ LAYERS = (
     ("backend.canvas", "backend.noise", "backend.shapes"),
     ("backend.decoders", "backend.measures", "backend.models", "backend.tasks", "backend.sampling"),
     ("backend",),
-    ("backend.engine", "backend.store"),
+    ("backend.engine", "backend.crowd", "backend.store"),
     ("backend.__main__", "backend.reference", "backend.training"),
     ("components",),
     ("app",),
 )
 STANDARD_ONLY = LAYERS[0]
-SEEN_BY_PAGE = ("canvas", "engine", "errors", "events", "settings", "store", "requests", "explanations")
+SEEN_BY_PAGE = (
+    "canvas", "crowd", "engine", "ensemble", "errors", "events", "explanations", "forks", "requests", "settings", "store", "template",
+)
 """Modules of ``backend`` that ``components`` may import, besides catalogues, their bases and checkers."""
 
 

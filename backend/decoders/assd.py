@@ -56,6 +56,8 @@ class Assd(BaseDecoder):
     title = "ASSD: draft, then verify"
     source = "arXiv 2504.20456; github.com/gabeguo/any-order-speculative-decoding @ 83a444d7, batched variant ours"
     mark = "reconstructed"
+    cost = ("One forward pass over the canvas for a round of drafts, then one with a sequence per draft that "
+            "verifies them.")
     Settings = Settings
 
     def decode(self, world: World) -> Decoding:
@@ -173,7 +175,7 @@ def _outcome(world: World, seen: View, places: list[int], drafts: list[int], ver
     accepted = sum(verdict.accepted for verdict in verdicts)
     rejects = tuple(sorted(place for place, verdict in zip(places, verdicts, strict=True) if not verdict.accepted))
     refused = "" if accepted == len(drafts) else "; the next one was replaced by a draw from the difference"
-    written = len([token for token in world.canvas[world.layout.prompt_length :] if token != world.mask_id]) + len(writes)
+    written = sum(world.canvas[at] != world.mask_id for at in world.layout.free) + len(writes)
     return Choice(
         writes, rejects=rejects, why=f"{accepted} of {len(drafts)} drafts accepted{refused}.",
         notes={

@@ -43,6 +43,44 @@ def option(default: Any, kind: str, help: str, **details: Any) -> Any:
     return field(default=default, metadata={"option": Option(kind, help, **details)})
 
 
+CAPABILITIES: Mapping[str, str] = {
+    "bidirectional": "reads to both sides, as masked diffusion models do",
+    "causal": "reads from left to right",
+    "uniform_diffusion": "refines a canvas of random tokens",
+    "cache": "can keep keys and values from pass to pass",
+    "attention": "can hand out its attention weights",
+}
+"""What a decoder may need of a model, in words that follow "a model that"."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """A value per masked position that a decoder adds to what every run records, and how to read it.
+
+    Reads like a measure (``backend.measures.base``): ``low`` to ``top`` is the scale of its colours,
+    values beyond it are drawn at its ends. ``when`` names settings and the values with which it is
+    recorded; empty means always.
+    """
+
+    name: str
+    title: str
+    help: str
+    unit: str
+    higher: str
+    """What a higher value means, in one or two words."""
+    low: float = 0.0
+    top: float = 1.0
+    when: Mapping[str, tuple[Any, ...]] = field(default_factory=dict)
+
+    def high(self, vocab_size: int) -> float:
+        """Return the top of the scale."""
+        return self.top
+
+    def recorded(self, settings: Mapping[str, Any]) -> bool:
+        """Tell whether a run with these settings, defaults filled in, records it."""
+        return all(settings.get(name) in values for name, values in self.when.items())
+
+
 @dataclass(frozen=True)
 class Layout:
     """Where a run happens: the response range, and the positions that may be written."""
@@ -121,7 +159,12 @@ class Decoder(Protocol):
     source: str
     mark: str
     """``sourced``: the rule is read from the source; ``reconstructed``: it is our reading of it."""
+    cost: str
+    """What one step costs, as a sentence: forward passes, and the rows that they compute."""
     needs: frozenset[str]
+    """Names of ``CAPABILITIES``."""
+    scores: tuple[Score, ...]
+    """What the decoder records besides the scores of every run."""
     Settings: type
 
     def check(self, settings: Any, layout: Layout) -> list[Problem]:
@@ -135,6 +178,12 @@ class Decoder(Protocol):
 
     def wants(self, settings: Any) -> frozenset[str]:
         """Return what these settings need of a model: ``needs``, or more."""
+
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return the token ids that each setting names; they must be in the vocabulary, and not the mask."""
+
+    def draws(self, settings: Any) -> bool:
+        """Tell whether anything is drawn by lot, so that another seed may give another run."""
 
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the response positions of the real canvas, at least ``layout.length``."""
@@ -168,16 +217,18 @@ class BaseDecoder:
     title = ""
     source = ""
     mark = "sourced"
+    cost = "One forward pass over the whole canvas."
     needs: frozenset[str] = frozenset({"bidirectional"})
+    scores: tuple[Score, ...] = ()
     remasks = False
     """Whether written positions may be erased or replaced, as in a search whose best branch changes."""
 
     @property
     def summary(self) -> str:
-        """The module's first paragraph, shown in the page."""
+        """The first paragraph of the module (of the class, where the module has none), shown in the page."""
         import sys
 
-        text = sys.modules[type(self).__module__].__doc__ or ""
+        text = sys.modules[type(self).__module__].__doc__ or type(self).__doc__ or ""
         return " ".join(text.strip().split("\n\n")[0].split())
 
     def check(self, settings: Any, layout: Layout) -> list[Problem]:
@@ -191,6 +242,14 @@ class BaseDecoder:
     def wants(self, settings: Any) -> frozenset[str]:
         """Return ``needs``."""
         return self.needs
+
+    def tokens(self, settings: Any) -> Mapping[str, tuple[int, ...]]:
+        """Return none: settings of most decoders are numbers and words."""
+        return {}
+
+    def draws(self, settings: Any) -> bool:
+        """Tell whether the ``temperature`` setting is above 0; without one nothing is drawn."""
+        return getattr(settings, "temperature", 0.0) > 0
 
     def extent(self, settings: Any, layout: Layout) -> int:
         """Return the length that was asked for."""

@@ -51,6 +51,7 @@ class BeamSearch(BaseDecoder):
     source = "The standard meaning"
     needs = frozenset({"causal", "cache"})
     remasks = True
+    cost = "One forward pass over the newest token of every beam; everything before is kept."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
@@ -70,7 +71,7 @@ class BeamSearch(BaseDecoder):
             extended = _extended(live, views, place, settings.beams)
             live = []
             for beam in extended:
-                ended = beam.canvas[place] == world.eos_id
+                ended = beam.canvas[place] in world.stop_ids
                 kept = len(live) < settings.beams
                 nodes += 1
                 yield world.branch(nodes, beam.node, beam.total, kept, ((place, beam.canvas[place], beam.probs[place]),))

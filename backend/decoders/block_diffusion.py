@@ -49,6 +49,7 @@ class BlockDiffusion(BaseDecoder):
     title = "Block diffusion: block by block, exactly cached"
     source = "arXiv 2503.09573; github.com/ZHZisZZ/dllm core/samplers/bd3lm.py @ ca176752"
     needs = frozenset({"bidirectional", "cache"})
+    cost = "One forward pass over the active block; the prompt and finished blocks are computed once and kept."
     Settings = Settings
 
     def decode(self, world: World) -> Decoding:

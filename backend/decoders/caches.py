@@ -70,8 +70,8 @@ class BlockPrefix:
 
 
 def ends_in(world: World, block: Block) -> bool:
-    """Tell whether a block holds an end-of-sequence."""
-    return world.eos_id is not None and world.eos_id in world.canvas[block[0] : block[1]]
+    """Tell whether a block holds a token that ends an answer."""
+    return not world.stop_ids.isdisjoint(world.canvas[block[0] : block[1]])
 
 
 class CausalPrefix:
@@ -102,9 +102,7 @@ class CausalPrefix:
 
     def keep(self, rows: list[int]) -> None:
         """Go on with these rows of the last pass, in this order, repeated where named twice."""
-        from backend.models.base import Cache
-
-        self._cache = Cache(tuple(item[rows] for item in self._cache.keys), tuple(item[rows] for item in self._cache.values))
+        self._cache = self._cache.of(rows)
 
 
 def one_by_one(world: World, pick: Callable[[View], Choice]) -> Decoding:
@@ -115,7 +113,7 @@ def one_by_one(world: World, pick: Callable[[View], Choice]) -> Decoding:
         output = yield from prefix.predict(world, [world.canvas], place)
         choice = pick(world.look(output.logits, (place,)))
         yield world.step(choice)
-        if choice.writes[0][1] == world.eos_id:
+        if choice.writes[0][1] in world.stop_ids:
             return
 
 

@@ -13,11 +13,12 @@ is going on with the base rule where the released loop could end with masks left
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from backend.decoders.base import (
-    BaseDecoder, Choice, Layout, View, most_probable, option, writes_of,
+    BaseDecoder, Choice, Layout, Score, View, most_probable, option, writes_of,
 )
 from backend.decoders.schedules import active_block, block_problems, steps_per_block
 from backend.errors import Problem
@@ -91,6 +92,11 @@ class Ccd(BaseDecoder):
     title = "CCD: certain and coherent"
     source = "arXiv 2512.02044; mode release from github.com/tonyckc/CCD-DLM-code model.py"
     mark = "reconstructed"
+    scores = (
+        Score("disagreement", "Disagreement", "How far the belief about this place differs between the buffered passes and now: "
+              "H(mean) - mean H of these distributions; none before the buffer holds the place. The scale ends at ln 3, the most that "
+              "two buffered passes and the present one can differ.", "nats", "kept changing", 0.0, math.log(3), when={"mode": ("paper",)}),
+    )
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

@@ -47,6 +47,7 @@ class ContrastiveSearch(BaseDecoder):
     title = "Contrastive search: likely, and not what was said"
     source = "arXiv 2202.06417; github.com/yxuansu/SimCTG @ 3a91449c"
     needs = frozenset({"causal", "cache"})
+    cost = "One forward pass over the candidates of one place, a sequence for each."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
@@ -73,7 +74,7 @@ class ContrastiveSearch(BaseDecoder):
             verdict = judged(probs, states[:, 0], context, world.settings.alpha)
             won = verdict.scores.index(max(verdict.scores))
             yield world.step(_choice(place, tokens, probs, verdict, won))
-            if tokens[won] == world.eos_id:
+            if tokens[won] in world.stop_ids:
                 return
             context = torch.cat([context, states[won]])
             logits = output.logits[won : won + 1]

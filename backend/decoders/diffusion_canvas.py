@@ -71,7 +71,12 @@ class DiffusionCanvas(BaseDecoder):
     title = "Diffusion canvas: accept, and noise again"
     source = "transformers 5.23, models/diffusion_gemma/generation_diffusion_gemma.py; arXiv 2505.24857"
     needs = frozenset({"uniform_diffusion", "cache"})
+    cost = "Up to the set number of forward passes over a canvas before it is written; everything before it is kept."
     Settings = Settings
+
+    def draws(self, settings: Settings) -> bool:
+        """Return True: what is not accepted becomes noise."""
+        return True
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
         """Return what is wrong: temperatures that rise, or nothing for the encoder to read."""
@@ -126,7 +131,7 @@ def _fresh(world: World, block: Block) -> _Canvas:
 
 
 def _refine(world: World, canvas: _Canvas, cache: Cache) -> Asking:
-    """Ask for the pass over a canvas and return its logits, float32 on the CPU. [C, V]"""
+    """Ask for the pass over a canvas and return its logits, float32 on the model's device. [C, V]"""
     import torch
 
     begin, end = canvas.block

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from backend.decoders.base import (
-    BaseDecoder, Choice, View, most_probable, option, writes_of,
+    BaseDecoder, Choice, Score, View, most_probable, option, writes_of,
 )
 from backend.noise import ORDER, ranks
 
@@ -45,7 +45,19 @@ class Dream(BaseDecoder):
     name = "dream"
     title = "Dream: a share per step, surest draws first"
     source = "arXiv 2508.15487; Dream generation_utils.py as in github.com/ZHZisZZ/dllm @ ca176752"
+    scores = (
+        Score("dream_entropy", "Negative entropy", "What Dream ranks by: minus the entropy of the filtered distribution. The scale "
+              "ends at -4 nats.", "nats", "surer", -4.0, 0.0, when={"alg": ("entropy",)}),
+        Score("dream_topk_margin", "Filtered margin", "What Dream ranks by: the difference of the two best probabilities after "
+              "temperature and filters.", "probability", "surer", when={"alg": ("topk_margin",)}),
+        Score("dream_maskgit_plus", "Drawn probability", "What Dream ranks by: the probability of the token that was drawn, after "
+              "temperature and filters.", "probability", "surer", when={"alg": ("maskgit_plus",)}),
+    )
     Settings = Settings
+
+    def draws(self, settings: Settings) -> bool:
+        """Tell whether tokens are drawn, or positions are."""
+        return settings.temperature > 0 or settings.alg == "origin" or bool(settings.alg_temp)
 
     def choose(self, view: View, settings: Settings, state: None) -> Choice:
         """Write this step's share of the masked positions."""

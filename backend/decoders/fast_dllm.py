@@ -22,10 +22,11 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, Score, View, cut, default_block, most_probable, option,
+    writes_of,
 )
 from backend.decoders.caches import aged
-from backend.decoders.schedules import Progress, advanced, block_problems
+from backend.decoders.schedules import Progress, advanced, block_problems, even_schedule
 from backend.errors import Problem
 
 if TYPE_CHECKING:
@@ -58,6 +59,13 @@ class FastDllm(BaseDecoder):
     name = "fast_dllm"
     title = "Fast-dLLM: all that are sure enough"
     source = "arXiv 2505.22618; github.com/NVlabs/Fast-dLLM llada/generate.py @ 24cc59e7"
+    cost = ("One forward pass over the whole canvas; with a cache, one such pass opens a block and the others "
+            "compute the block (dual) or it and what follows (prefix).")
+    scores = (
+        Score("cache_drift", "Cache drift", "How far the prediction with stale keys and values is from that of a full pass "
+              "(Kullback-Leibler divergence). The scale ends at 1 nat.", "nats", "further from the truth", 0.0, 1.0,
+              when={"audit": (True,), "cache": ("prefix", "dual")}),
+    )
     Settings = Settings
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[tuple[int, int], ...]:
@@ -112,7 +120,8 @@ class FastDllm(BaseDecoder):
         # row before: it is now or never.
         at = view.positions.index(block[0])
         tokens, probs = view.drawn(world.settings.temperature)
-        return replace(choice, writes=writes_of(view, [at], tokens, probs),
+        return replace(choice, writes=writes_of(view, [at], tokens, probs), notes={**choice.notes, "accepted": 1},
+                       state=_after_one(choice.state, len(view.within(block)) - 1),
                        why="The block's first token is written from the pass over everything: the cached rows do not predict it.")
 
     def choose(self, view: View, settings: Settings, state: Progress | None) -> Choice:
@@ -128,6 +137,16 @@ class FastDllm(BaseDecoder):
             notes={"block": progress.block, "accepted": count},
             state=progress.next,
         )
+
+
+def _after_one(progress: Progress, masked: int) -> Progress:
+    """Return the progress after an opening pass that wrote one token whatever its share was.
+
+    As in the reference the opening counts as a pass of the block; its other passes share what is left,
+    and a block that had no other gets one.
+    """
+    rest = even_schedule(masked, max(len(progress.schedule) - 1, 1))
+    return replace(progress, schedule=(1, *rest), done=1)
 
 
 def _idle(state: Progress | None) -> Choice:
@@ -168,5 +187,5 @@ def _accepted(falling: list[float], settings: Settings, progress: Progress) -> t
             return 1, (f"No position reached {settings.threshold:g}; the best one, at {falling[0]:.3f}, "
                        "is written so that the run goes on.")
         return count, f"{count} of {masked} masked positions reached {settings.threshold:g}."
-    count = progress.schedule[progress.done]
+    count = progress.quota
     return count, f"{count} of {masked} masked positions written: the schedule's share, most confident first."

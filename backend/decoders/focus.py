@@ -21,7 +21,8 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 from backend.decoders.base import (
-    BaseDecoder, Block, Choice, Layout, View, cut, default_block, most_probable, option, writes_of,
+    BaseDecoder, Block, Choice, Layout, Score, View, cut, default_block, most_probable, option,
+    writes_of,
 )
 from backend.decoders.schedules import block_problems
 from backend.errors import Problem
@@ -90,6 +91,12 @@ class Focus(BaseDecoder):
     source = "arXiv 2601.23278; rule from github.com/sands-lab/FOCUS, probe mode ours"
     mark = "reconstructed"
     needs = frozenset({"bidirectional", "attention"})
+    cost = "One forward pass over the whole canvas; the notes say which rows the method itself would leave out."
+    scores = (
+        Score("focus_delta", "Importance gained", "How much more attention this place receives from the other masked ones in layer 1 than in "
+              "layer 0, pooled over neighbours and summed over heads and askers, each of whom gives 1. The scale ends at -4 and 4.",
+              "attention", "gained more", -4.0, 4.0),
+    )
     Settings = Settings
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[Block, ...]:

@@ -28,6 +28,7 @@ class Greedy(BaseDecoder):
     title = "Greedy: the most probable next token"
     source = "The standard meaning"
     needs = frozenset({"causal", "cache"})
+    cost = "One forward pass over the newest token; everything before it is kept."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

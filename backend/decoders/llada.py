@@ -42,7 +42,12 @@ class Llada(BaseDecoder):
     name = "llada"
     title = "LLaDA: most confident first"
     source = "arXiv 2502.09992; github.com/ML-GSAI/LLaDA generate.py @ b7e6c356"
+    cost = "One forward pass over the whole canvas; with guidance, two sequences in it."
     Settings = Settings
+
+    def draws(self, settings: Settings) -> bool:
+        """Tell whether tokens are drawn, or positions are."""
+        return settings.temperature > 0 or settings.remasking == "random"
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:
         """Refuse blocks that do not divide the length and step counts below one per block."""

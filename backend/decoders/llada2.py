@@ -44,6 +44,7 @@ class Llada2(BaseDecoder):
     title = "LLaDA2: whole blocks, threshold or schedule"
     source = "LLaDA2.0; github.com/ZHZisZZ/dllm pipelines/llada2/sampler.py @ ca176752"
     needs = frozenset({"bidirectional", "cache"})
+    cost = "One forward pass over the active block; earlier blocks are computed once and kept."
     Settings = Settings
 
     def extent(self, settings: Settings, layout: Layout) -> int:

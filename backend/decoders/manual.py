@@ -49,12 +49,16 @@ class Manual(BaseDecoder):
                 used.add(int(match[1]))
         return problems
 
+    def tokens(self, settings: Settings) -> dict[str, tuple[int, ...]]:
+        """Return the tokens of the moves."""
+        return {"moves": tuple(int(token) for _, token in _MOVE.findall(settings.moves))}
+
     def decode(self, world: World) -> Decoding:
         """Write the moves, one a pass, then go on or wait."""
         moves = [(int(place) + world.layout.prompt_length, int(token)) for place, token in _MOVE.findall(world.settings.moves)]
         for place, token in moves:
             view, _ = yield from world.predict()
-            yield world.step(_moved(world, view, place, token))
+            yield world.step(_moved(view, place, token))
         if world.settings.then == "continue":
             while world.masked:
                 view, _ = yield from world.predict()
@@ -65,11 +69,7 @@ class Manual(BaseDecoder):
             yield world.step(Choice(why="Waiting for the next move."))
 
 
-def _moved(world: World, view: View, place: int, token: int) -> Choice:
-    from backend.errors import AppError
-
-    if token >= world.vocab_size or token == world.mask_id:
-        raise AppError(f"Token {token} cannot be written; the ids are 0 to {world.vocab_size - 1} without the mask.", "Choose another token.")
+def _moved(view: View, place: int, token: int) -> Choice:
     at = view.positions.index(place)
     prob = float(view.log_probs[at, token].exp())
     best = most_probable(view, range(len(view.positions)), view.probs)[0]

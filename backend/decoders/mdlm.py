@@ -37,6 +37,7 @@ class Mdlm(BaseDecoder):
     name = "mdlm"
     title = "MDLM: a linear masking schedule"
     source = "arXiv 2406.07524; github.com/ZHZisZZ/dllm core/samplers/mdlm.py @ ca176752"
+    cost = "One forward pass over the whole canvas; with guidance, two sequences in it."
     Settings = Settings
 
     def choose(self, view: View, settings: Settings, state: Progress | None) -> Choice:

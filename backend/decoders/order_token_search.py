@@ -86,6 +86,8 @@ class OrderTokenSearch(BaseDecoder):
     source = "arXiv 2601.20339, reconstructed from its abstract and secondary sources"
     mark = "reconstructed"
     remasks = True
+    cost = ("One forward pass with a sequence per beam, and on entering a block one more that scores beams x "
+            "beams proposals.")
     Settings = Settings
 
     def blocks(self, settings: Settings, layout: Layout) -> tuple[Block, ...]:

@@ -30,6 +30,10 @@ class RandomOrder(BaseDecoder):
     source = "A reference order of ours, with the masked model's own predictions"
     Settings = Settings
 
+    def draws(self, settings: Settings) -> bool:
+        """Return True: the order is drawn."""
+        return True
+
     def choose(self, view: View, settings: Settings, state: None) -> Choice:
         """Write masked positions drawn by lot, with draws keyed by seed, step and position."""
         tokens, probs = view.drawn(settings.temperature)

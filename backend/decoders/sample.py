@@ -33,6 +33,7 @@ class Sample(BaseDecoder):
     title = "Sample: draw the next token"
     source = "The standard meaning"
     needs = frozenset({"causal", "cache"})
+    cost = "One forward pass over the newest token; everything before it is kept."
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

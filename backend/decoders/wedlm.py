@@ -42,6 +42,7 @@ class Wedlm(BaseDecoder):
     name = "wedlm"
     title = "WeDLM: a streaming window"
     source = "arXiv 2512.22737; github.com/Tencent/WeDLM wedlm/engine @ 0216110f (policy only)"
+    cost = "One forward pass over the canvas up to the end of the window."
     Settings = Settings
 
     def decode(self, world: World) -> Decoding:
@@ -51,7 +52,7 @@ class Wedlm(BaseDecoder):
         while world.masked:
             leading = leading_filled(world.canvas[committed:end], world.mask_id)
             refill = min(leading, layout.end - end)
-            if world.eos_id in world.canvas[committed : committed + leading]:
+            if not world.stop_ids.isdisjoint(world.canvas[committed : committed + leading]):
                 return
             end += refill
             slots = world.canvas[committed:end]

@@ -83,7 +83,12 @@ def in_words(model: Model, found: Sequence[Regret]) -> str:
         return f"{line} None by more than {NOTABLE} nats: the run regrets nothing."
     other = "" if worst.favourite == worst.token else f"; the model would now write {model.token(worst.favourite)!r} there"
     return (f"{line} The largest regret is {worst.nats:.2f} nats: {model.token(worst.token)!r} at position {worst.position} had "
-            f"{worst.then:.3f} at step {worst.step} and has {worst.now:.3f} now{other}.")
+            f"probability {_digits(worst.then)} at step {worst.step} and has {_digits(worst.now)} now{other}.")
+
+
+def _digits(prob: float) -> str:
+    """Return a probability with three digits; what is not certain reads neither as 0 nor as 1."""
+    return "below 0.001" if 0 < prob < 0.0005 else "above 0.999" if 0.9995 <= prob < 1 else f"{prob:.3f}"
 
 
 def _last_writes(events: tuple[Event, ...], final: tuple[int, ...]) -> dict[int, tuple[int, int, float]]:

@@ -28,7 +28,7 @@ class ChatTemplate:
                   if (text := token_text(tokenizer_config.get(name))) is not None}
         file = folder / "chat_template.jinja"
         if file.is_file():
-            return cls(file.read_text(encoding="utf-8"), tokens)
+            return cls(_text(file), tokens)
         source = tokenizer_config.get("chat_template")
         if isinstance(source, list):  # several by name
             named = {item.get("name"): item.get("template") for item in source if isinstance(item, dict)}
@@ -50,6 +50,13 @@ class ChatTemplate:
             raise ModelError(f"The model's chat template failed ({type(error).__name__}: {error}).",
                              "Switch the chat template off and write the whole prompt yourself.") from error
         return rendered[0]
+
+
+def _text(file: Path) -> str:
+    try:
+        return file.read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        raise ModelError(f"{file} cannot be read as text ({error}).", "Copy the file again from the model's source.") from error
 
 
 def token_text(value: Any) -> str | None:

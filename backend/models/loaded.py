@@ -88,7 +88,7 @@ class LoadedModel:
         """Return what a run records about its model."""
         return ModelInfo(
             self.name, self.family, self.kind, self.weights_hash, str(self.dtype).removeprefix("torch."),
-            str(self.device), self.vocab_size, self.mask_id, self.eos_id, _versions(),
+            str(self.device), self.vocab_size, self.mask_id, self.eos_id, _versions(), tuple(sorted(self.stop_ids)),
         )
 
     def embed(self, ids: Int["B L"]) -> Float["B L D"]:

@@ -28,6 +28,7 @@ from backend.models.hub import fetched
 from backend.models.loaded import LoadedModel, Texts
 from backend.models.network import Network
 from backend.models.placing import BALANCED, device_of, dtype_of, place_by, spread
+from backend.models.sources import folder_of, quoted
 from backend.models.special import special_ids
 from backend.models.tokens import read_tokens
 from backend.models.weights import AGAIN, Place, fill, weight_files
@@ -97,12 +98,12 @@ def _located(source: str | Path, revision: str | None) -> tuple[Path, str, str |
             raise ModelError(f"The embedded model {card.name} has no weights in {card.folder}.",
                              f"Train it with: python -m backend.training train --model {card.name}")
         return card.folder, card.name, card.example_prompt
-    folder = Path(source)
-    if folder.is_dir():
+    folder = folder_of(source)
+    if folder is not None:
         return folder, folder.resolve().name, None
     names = ", ".join(item.name for item in MODELS)
     if str(source).count("/") != 1 or str(source).startswith((".", "/", "~")):
-        raise ModelError(f"There is no model {str(source)!r}.",
+        raise ModelError(f"There is no model {quoted(source)}.",
                          f"Give one of {names}, a folder with config.json, or a hub id such as owner/name.")
     return fetched(str(source), revision, lambda folder: recognised(_config(folder))), str(source), None
 

@@ -55,3 +55,9 @@ def split_of(key: str, test_share: int = TEST_SHARE) -> str:
     """Return "test" for one in ``test_share`` keys and "train" for the others, by a stable hash."""
     digest = hashlib.sha256(key.encode()).digest()
     return "test" if int.from_bytes(digest[:4], "big") % test_share == 0 else "train"
+
+
+def held_out(task: Task, count: int, seed: int) -> tuple[Example, ...]:
+    """Return ``count`` test examples of ``task``, the same for the same seed."""
+    rng = random.Random(f"held out {task.name} {seed}")
+    return tuple(task.generate(rng, "test") for _ in range(count))

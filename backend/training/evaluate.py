@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from backend import End, Model, RunRequest, run_many
+from backend.ensemble import wilson
 from backend.tasks.base import Example, Task
 from backend.training.quick_check import held_out
 
@@ -64,15 +64,6 @@ class Cell:
     def interval(self) -> tuple[float, float]:
         """The 95 % Wilson interval of ``percent``."""
         return wilson(self.right, self.count)
-
-
-def wilson(right: int, count: int) -> tuple[float, float]:
-    """Return the 95 % Wilson score interval of ``right`` in ``count``, in percent."""
-    z, share = 1.959964, right / count
-    middle = share + z * z / (2 * count)
-    spread = z * math.sqrt(share * (1 - share) / count + z * z / (4 * count * count))
-    scale = 100 / (1 + z * z / count)
-    return max(0.0, scale * (middle - spread)), min(100.0, scale * (middle + spread))
 
 
 def evaluate(model: Model, tasks: Iterable[Task], count: int) -> Iterator[Cell]:

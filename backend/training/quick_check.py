@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
@@ -11,16 +10,10 @@ from tokenizers import Tokenizer
 from torch import Tensor
 from transformers import LlamaForCausalLM
 
-from backend.tasks.base import Example, Task
+from backend.tasks.base import Example, Task, held_out
 from backend.training.tokenizer import EOS, MASK
 
 RULES = {"confidence": (True, 1), "confidence4": (True, 4), "left_to_right": (False, 1)}
-
-
-def held_out(task: Task, count: int, seed: int) -> tuple[Example, ...]:
-    """Return ``count`` test examples of ``task``, the same for the same seed."""
-    rng = random.Random(f"held out {task.name} {seed}")
-    return tuple(task.generate(rng, "test") for _ in range(count))
 
 
 def quick_check(

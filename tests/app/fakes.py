@@ -65,6 +65,11 @@ class FakeEngine:
         self.handle, self.refusal = handle or FakeHandle(recorded()), refusal
         self.submitted: list[tuple[str, RunRequest]] = []
 
+    @property
+    def start_model(self) -> str:
+        """Open with the first embedded model."""
+        return MODELS[0].name
+
     def models(self) -> tuple[ModelCard, ...]:
         """Return the embedded models."""
         return MODELS
@@ -77,7 +82,7 @@ class FakeEngine:
         """Know nothing about any model."""
         return ""
 
-    def problems(self, model: str, request: RunRequest) -> tuple:
+    def problems(self, model_name: str, request: RunRequest) -> tuple:
         """Find nothing wrong."""
         return ()
 
@@ -101,11 +106,11 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model: str, request: RunRequest) -> FakeHandle:
+    def submit(self, model_name: str, request: RunRequest) -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal
-        self.submitted.append((model, request))
+        self.submitted.append((model_name, request))
         return self.handle
 
     def find(self, run_id: str) -> FakeHandle | None:

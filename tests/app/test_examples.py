@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pytest
+
 from backend.tasks.catalogue import TASKS, find_task
-from components.examples import PER_TASK, menu, openings
+from components.examples import PER_TASK, menu, openings, prompt_of
 
 EVERY_MODEL = {task.model for task in TASKS}
 
@@ -28,3 +30,8 @@ def test_the_menu_is_grouped_by_task_and_escaped() -> None:
     assert markup.count("<optgroup") == len(TASKS)
     assert markup.count("<option") == len(TASKS) * PER_TASK + 1
     assert 'value="0"' in markup and "${" not in markup and "{{" not in markup
+
+
+@pytest.mark.parametrize("typed", ["ids:" + "1" * 60 + "x", "ids:" + "1," * 100_000 + "x", "ids:" + " " * 100_000 + "x", " " * 100_000])
+def test_a_prompt_that_is_almost_a_list_of_ids_is_read_in_one_go(typed: str) -> None:
+    assert prompt_of(typed) == (typed, None)  # a pattern that tries every way would not come back

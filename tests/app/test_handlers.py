@@ -28,7 +28,7 @@ def desk(engine: FakeEngine) -> tuple[Desk, list[object]]:
 
 def submitted(engine: FakeEngine, **changes: object) -> tuple[str, dict[str, object]]:
     """Return the run id and the notice that a submit ends with."""
-    asked = {"prompt": "sum: 1+2=", "model": "tiny-diffusion", "decoder": "llada", "length": 8.0, "seed": 3.0}
+    asked = {"prompt": "sum: 1+2=", "model": "tiny-diffusion", "decoder": "llada", "length": 8.0, "seed": 3.0, "template": "", "second": ""}
     at, values = desk(engine)
     *_, last = at.submit(*(asked | changes).values(), *values)
     return last[0], json.loads(last[1]) if isinstance(last[1], str) else {}
@@ -61,7 +61,7 @@ def test_a_full_queue_is_a_sentence_without_a_field() -> None:
 
 def test_two_equal_refusals_are_two_notices() -> None:
     at, values = desk(FakeEngine(refusal=BusyError("Full.")))
-    runs = [[*at.submit("x", "m", "llada", 1, 0, *values)][-1][1] for _ in range(2)]
+    runs = [[*at.submit("x", "m", "llada", 1, 0, "", "", *values)][-1][1] for _ in range(2)]
     assert runs[0] != runs[1]
 
 
@@ -143,7 +143,7 @@ def test_unloading_says_what_became_of_it() -> None:
 
 def test_a_change_of_model_is_reviewed_without_taking_the_focus() -> None:
     at, values = desk(FakeEngine())
-    assert json.loads(at.review("x", "m", "llada", 1, 0, *values))["quiet"] is True
+    assert json.loads(at.review("x", "m", "llada", 1, 0, "", "", *values))["quiet"] is True
 
 
 @pytest.mark.parametrize(("typed", "text", "ids"), [
@@ -152,5 +152,103 @@ def test_a_change_of_model_is_reviewed_without_taking_the_focus() -> None:
 def test_a_prompt_of_token_ids_is_handed_over_as_ids(typed: str, text: str | None, ids: tuple[int, ...] | None) -> None:
     engine = FakeEngine()
     at, values = desk(engine)
-    list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, *values))
+    list(at.submit(typed, "tiny-diffusion", "llada", 8, 0, "", "", *values))
     assert (engine.submitted[0][1].prompt, engine.submitted[0][1].prompt_ids) == (text, ids)
+
+
+def test_an_example_picked_without_saying_which_changes_nothing() -> None:
+    assert all(change == gr.skip() for change in desk(FakeEngine())[0].open_example(SimpleNamespace(_data=None)))
+
+
+# -- two lanes, branches, templates --------------------------------------------------------------
+
+
+class TwoHandles(FakeEngine):
+    """Gives every submitted run a handle of its own."""
+
+    def __init__(self, *handles: FakeHandle, refuse: str = "") -> None:
+        super().__init__(handles[0])
+        self._waiting, self._refuse, self._given = list(handles), refuse, {}
+
+    def submit(self, model, request):
+        if request.decoder == self._refuse:
+            raise RequestError([Problem("settings.steps", "too many")])
+        self.submitted.append((model, request))
+        handle = self._waiting.pop(0)
+        handle.id = f"run{len(self.submitted)}"
+        self._given[handle.id] = handle
+        return handle
+
+    def find(self, run_id):
+        return self._given.get(run_id)
+
+
+SECOND = json.dumps({"model": "tiny-diffusion", "decoder": "dream", "settings": {"steps": 4.0}})
+
+
+def test_a_second_lane_gets_the_same_prompt_and_seed_and_streams_along() -> None:
+    engine = TwoHandles(FakeHandle(recorded()), FakeHandle(recorded()))
+    at, values = desk(engine)
+    *_, last = at.submit("sum: 1+2=", "tiny-diffusion", "llada", 8.0, 3.0, "", SECOND, *values)
+    (_, a), (_, b) = engine.submitted
+    assert (b.decoder, b.settings, b.prompt, b.length, b.seed) == ("dream", {"steps": 4}, a.prompt, a.length, a.seed)
+    assert last[0] == "run1 run2"
+    got = messages(at.stream(last[0]))
+    assert all(message["runs"] == ["run1", "run2"] for message in got) and [message["n"] for message in got] == list(range(len(got)))
+    for lane in (0, 1):
+        kinds = [event["kind"] for message in got for event in message["events"] if event["lane"] == lane]
+        assert kinds == ["start", "step", "step", "end"]
+
+
+def test_what_is_wrong_with_either_lane_is_told_and_no_run_is_left() -> None:
+    waiting = FakeHandle(recorded()[:-1], ended=False)
+    engine = TwoHandles(waiting, refuse="dream")
+    at, values = desk(engine)
+    *_, last = at.submit("x", "tiny-diffusion", "llada", 8, 0, "", SECOND, *values)
+    assert last[0] == "" and [item["field"] for item in json.loads(last[1])["problems"]] == ["b.settings.steps"]
+    assert waiting.cancels == 1
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"model": 1}', '{"model": "m", "decoder": "d", "settings": 3}', "[" * 100_000])
+def test_a_second_lane_that_cannot_be_read_is_refused(text: str) -> None:
+    run_id, notice = submitted(FakeEngine(), second=text)
+    assert run_id == "" and notice["problems"][0]["field"] == "b.decoder"
+
+
+def test_stop_and_a_reader_that_leaves_end_both_lanes() -> None:
+    pair = [FakeHandle(recorded()[:-1], ended=False) for _ in range(2)]
+    engine = TwoHandles(*pair)
+    at, values = desk(engine)
+    *_, last = at.submit("x", "tiny-diffusion", "llada", 8, 0, "", SECOND, *values)
+    at.stop(last[0])
+    assert [handle.cancels for handle in pair] == [1, 1]
+    stream = at.stream(last[0])
+    next(stream)
+    stream.close()
+    assert [handle.cancels for handle in pair] == [2, 2]
+
+
+def test_a_branch_is_the_parents_request_with_a_fork_and_leaves_lane_a_alone() -> None:
+    parent = FakeHandle(recorded())
+    parent.model_name = "tiny-diffusion"
+    engine = FakeEngine(parent)
+    at, _ = desk(engine)
+    asked = {"run": RUN_ID, "step": 2, "edits": [["write", 2, 6]]}
+    *_, last = at.branch(SimpleNamespace(_data=asked))
+    (_, request), = engine.submitted
+    fork, = request.forks
+    assert (fork.step, fork.edits, fork.parent) == (2, (("write", 2, 6),), RUN_ID) and request.seed == 7
+    assert last[0] == f"- {RUN_ID}"
+    assert messages(at.stream(last[0]))[-1]["runs"] == [None, RUN_ID]
+
+
+@pytest.mark.parametrize(("asked", "said"), [
+    ({"run": "gone", "step": 1, "edits": []}, "not kept"), ({"run": RUN_ID, "step": 9, "edits": []}, "give 1 to 2"),
+    ({"run": RUN_ID, "step": "x", "edits": []}, "not a step"), ({"step": 1}, "no branch"), (None, "no branch"),
+    ({"run": RUN_ID, "step": 1, "edits": [[1, 2, 3, 4, 5]]}, "no branch"), ({"run": RUN_ID, "step": 1, "edits": 5}, "no branch"),
+])
+def test_a_branch_that_cannot_be_says_why(asked: object, said: str) -> None:
+    parent = FakeHandle(recorded())
+    parent.model_name = "tiny-diffusion"
+    *_, last = desk(FakeEngine(parent))[0].branch(SimpleNamespace(_data=asked))
+    assert last[0] == "" and said in json.loads(last[1])["problems"][0]["message"]

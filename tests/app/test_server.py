@@ -13,10 +13,14 @@ import pytest
 from fastapi.testclient import TestClient
 
 import app
+from backend.engine import LocalEngine
 from backend.settings import Settings
+from backend.store import dump_run
+from components.export_view import export_page
 from components.page import build
 from components.server import application
-from tests.app.fakes import RUN_ID, FakeEngine
+from tests.app.fakes import RUN_ID, FakeEngine, recorded
+from tests.conftest import GOLDEN
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -50,6 +54,30 @@ def test_the_canvas_comes_as_a_page_without_scripts(client: TestClient) -> None:
 @pytest.mark.parametrize("path", ["/runs/nobodys", "/runs/..%2f..%2fetc%2fpasswd", "/runs/nobodys/candidates", "/runs/nobodys/table"])
 def test_a_run_that_is_not_kept_is_not_found(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
+
+
+@pytest.mark.parametrize(("name", "expected"), [("run.unmask", dump_run(recorded())), ("export.html", export_page(recorded()).encode())])
+def test_a_kept_run_can_be_downloaded_and_nothing_of_it_runs_here(client: TestClient, name: str, expected: bytes) -> None:
+    answer = client.get(f"/runs/{RUN_ID}/{name}")
+    assert answer.content == expected
+    assert answer.headers["content-disposition"].startswith("attachment; filename=\"run.")
+    assert answer.headers["content-type"] == "application/octet-stream"
+    gone = client.get(f"/runs/nobodys/{name}")
+    assert gone.status_code == 404 and "This run is not kept any more." in gone.text and "<!doctype html>" in gone.text
+
+
+def test_a_table_of_a_run_that_is_not_kept_is_a_page_that_says_so(client: TestClient) -> None:
+    answer = client.get("/runs/<b>nobodys/table")
+    assert answer.headers["content-type"].startswith("text/html") and "<!doctype html>" in answer.text
+    assert "This run is not kept any more. Run it again." in answer.text and "page.css" in answer.text
+    assert "detail" not in answer.text and "<b>" not in answer.text
+
+
+def test_the_page_of_a_folder_says_its_name_and_not_where_it_lies() -> None:
+    settings = Settings(model=str(GOLDEN / "llada_mha"))
+    with TestClient(application(settings, LocalEngine(settings))) as opened:
+        page = opened.get("/").text + opened.get("/config").text
+    assert "llada_mha" in page and str(GOLDEN) not in page
 
 
 @pytest.mark.parametrize("query", ["from=-1", "from=x", "from=1.5"])

@@ -36,8 +36,8 @@ def test_values_beyond_the_range_are_shown_at_its_ends() -> None:
 
 
 def test_a_run_travels_as_numbered_messages_of_plain_json(events: tuple[Event, ...]) -> None:
-    message = json.loads(wire.batch(RUN_ID, 3, wire.Encoder(RUN_ID).encode(events)))
-    assert (message["v"], message["n"], message["run"], message["lanes"]) == (1, 3, RUN_ID, 1)
+    message = json.loads(wire.batch([RUN_ID], 3, wire.Encoder(RUN_ID).encode(events)))
+    assert (message["v"], message["n"], message["runs"]) == (1, 3, [RUN_ID])
     assert [event["kind"] for event in message["events"]] == ["start", "step", "step", "end"]
 
 

@@ -145,13 +145,13 @@ Visit = Callable[..., Page]
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
-    """Return a function that opens the page of a site in a fresh browser profile.
+    """Return a function that opens the page of a site, or a ``leaf`` of it, in a fresh browser profile.
 
     ``bears`` is part of a complaint that the test provokes.
     """
     contexts, trouble = [], []
 
-    def open_page(at: Site | str, *, width: int = 1440, height: int = 900, dark: bool = False, bears: str | None = None, **options: object) -> Page:
+    def open_page(at: Site | str, *, leaf: str = "", width: int = 1440, height: int = 900, dark: bool = False, bears: str | None = None, **options: object) -> Page:
         address = at if isinstance(at, str) else at.address
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options)
@@ -163,8 +163,8 @@ def visit(browser: Browser) -> Iterator[Visit]:
         page.on("pageerror", lambda error: trouble.append(f"threw {error}"))
         page.on("console", lambda said: trouble.append(f"said {said.text}") if said.type == "error" and not (bears and bears in said.text) else None)
         page.set_default_timeout(WAIT_MS)
-        page.goto(address)
-        page.wait_for_function("document.documentElement.dataset.unmask === 'ready' && window.unmask.trace.steps > 0")
+        page.goto(f"{address}/{leaf}")
+        page.wait_for_function("leaf => document.documentElement.dataset.unmask === 'ready' && (leaf || window.unmask.trace.steps > 0)", arg=leaf)
         return page
 
     yield open_page

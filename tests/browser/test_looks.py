@@ -85,6 +85,8 @@ def test_a_narrow_window_needs_no_sideways_scrolling(real: Site, visit: Visit, w
 @pytest.mark.parametrize("width", [1440, 390])
 def test_nothing_moves_while_a_run_streams(gated: Site, visit: Visit, width: int) -> None:
     page = visit(gated, width=width, height=900)
+    if width < 760:
+        page.locator("#more").click()
     fill(page, "prompt", "2+2=")
     fill(page, "length", "24")
     page.evaluate("window.unmask.clock.autoReplay = false; window.unmask.clock.pause()")

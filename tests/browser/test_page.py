@@ -242,7 +242,7 @@ def test_the_canvas_is_coloured_as_the_legend_says(real: Site, visit: Visit) -> 
     page = visit(real)
     steps = run(page)
     events = real.run_of(page).events_so_far
-    measures = {item["title"]: item for item in wire.measures(events[0].model.vocab_size)}
+    measures = {item["title"]: item for item in wire.measures(events[0])}
     seek(page, steps)
     for layer, words in (("Order", "bright = written later"), ("Confidence", "probability · bright = surer"), ("Entropy", "nats · bright = less sure")):
         page.get_by_role("radio", name=layer, exact=True).click()

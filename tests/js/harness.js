@@ -33,10 +33,29 @@ window.stream = (name, { rate = 10, id = `live-${Date.now()}`, reason = "done", 
     const events = n === 0 ? waiting.splice(0, 1) : waiting.splice(0, Math.max(0, Math.floor(due)));
     due %= 1;
     for (const event of events) if (event.kind === "step") event.created = (performance.timeOrigin + performance.now()) / 1000;
-    held = { v: 1, n, run: id, lanes: 1, events };
+    held = { v: 1, n, runs: [id], events };
     if (n !== drop) fire();
     n += 1;
     if (!waiting.length) { clearInterval(timer); resolve(id); }
+  }, 50);
+});
+
+/** Stream two runs at once, as the page does when it compares. */
+window.streamPair = (name, { rate = 10, id = `pair-${Date.now()}` } = {}) => new Promise((resolve) => {
+  const made = [mock(name, { id: `${id}-a` }), mock(name, { id: `${id}-b`, seed: 11, lane: 1, other: [1, 6] })];
+  made.forEach((one, lane) => kept.set(`${id}-${"ab"[lane]}`, () => one));
+  const waiting = made.map(({ events }) => [...events]);
+  let n = 0, due = 0, held = null, fire = () => {};
+  window.traceParts.push({ watch: (_, listener) => { fire = listener; }, props: { get value() { return held; } } });
+  const timer = setInterval(() => {
+    due += 0.05 * rate;
+    const events = waiting.flatMap((list) => list.splice(0, n === 0 ? 1 : Math.floor(due)));
+    due %= 1;
+    for (const event of events) if (event.kind === "step") event.created = (performance.timeOrigin + performance.now()) / 1000;
+    held = { v: 1, n, runs: [`${id}-a`, `${id}-b`], events };
+    fire();
+    n += 1;
+    if (waiting.every((list) => !list.length)) { clearInterval(timer); resolve(id); }
   }, 50);
 });
 

@@ -42,8 +42,10 @@ function packed(length, values, { low, high }) {
 }
 
 /** Return `{events, candidates}`: the wire events of a run, and per step the candidates of all masked positions. */
-export function mock(name, { id = name, seed = 7, reason = "done" } = {}) {
-  const { prompt, answer, vocabulary, task, perStep, right, why } = RUNS[name];
+export function mock(name, { id = name, seed = 7, reason = "done", lane = 0, other = [] } = {}) {
+  const { prompt, answer: usual,  vocabulary, task, perStep, right, why } = RUNS[name];
+  // At the ranks `other` the run ends with another token: something to compare.
+  const answer = usual.map((text, rank) => (other.includes(rank) ? vocabulary.find((each) => each !== text) : text));
   const draw = random(seed);
   const ids = new Map(["[MASK]", ...new Set([...vocabulary, ...answer, ...prompt])].map((text, at) => [text, at]));
   const texts = Object.fromEntries([...ids].map(([text, at]) => [at, text]));
@@ -96,5 +98,6 @@ export function mock(name, { id = name, seed = 7, reason = "done" } = {}) {
     totals: { steps, passes: steps, rows: steps * L, elapsed_s: elapsed, written: G - left.size, tokens_per_pass: G / steps, answer_tokens: cut < 0 ? G : cut, answer_tokens_per_pass: 1, tail_tokens: cut < 0 ? 0 : G - cut },
     verdict: right === null || reason !== "done" ? null : { task: task.name, title: task.title, right, why },
   });
+  for (const event of events) event.lane = lane;
   return { events, candidates, texts };
 }

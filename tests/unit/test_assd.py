@@ -146,3 +146,13 @@ def test_greedy_equals_one_greedy_token_per_pass():
     ours = events_of(FakeModel(), 16, drafts=5, temperature=0.0)
     theirs = tuple(run(FakeModel(), RunRequest("left_to_right", prompt_ids=(), length=16)))
     assert replay(ours, len(steps_of(ours))) == replay(theirs, 16)
+
+
+def test_tokens_that_were_fixed_do_not_count_as_passes_saved():
+    events = tuple(run(FakeModel(), RunRequest("assd", prompt="2+2=", length=12, fixed={0: 65, 5: 66, 11: 67})))
+    checked = [step for step in steps_of(events) if "passes_one_by_one" in step.notes]
+    assert checked and events[-1].totals.written == 9
+    written = 0
+    for step in steps_of(events):
+        written += len(step.writes)
+        assert step.notes.get("passes_one_by_one", written) == written

@@ -205,8 +205,3 @@ def test_moves_that_cannot_be_made_are_refused(moves):
     with pytest.raises(RequestError) as caught:
         run(FakeModel(), RunRequest("manual", prompt="abc", length=4, settings={"moves": moves}))
     assert caught.value.problems[0].field == "settings.moves"
-
-
-def test_a_token_that_does_not_exist_ends_the_run_with_the_remedy():
-    events = tuple(run(FakeModel(), RunRequest("manual", prompt="abc", length=4, settings={"moves": "1=999"})))
-    assert events[-1].reason == "error" and "Choose another token" in events[-1].message

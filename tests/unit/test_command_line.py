@@ -66,6 +66,7 @@ LONG = "1" * 300
     (("--length", "5000"), ("length: 5000", "1 to", "window")),
     (("--prompt", LONG), ("prompt", "300 tokens", "window", "shorten")),
     (("--prompt", "sum: é"), ("prompt", "é")),
+    (("--prompt", "sum: \udce9"), ("prompt: Character 5", "half of one")),
     (("--prompt-ids", "1,x"), ("prompt-ids", "'1,x'", "1,2,3")),
     (("--prompt-ids", "99999"), ("99999", "vocabulary")),
     (("--seed", "-1"), ("seed: -1", "0 to")),

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from backend.engine import LocalEngine, RunHandle
-from backend.errors import AppError, BusyError, RequestError
+from backend.errors import BusyError, ModelError, RequestError
 from backend.events import End, RunRequest, Start, Step
 from backend.models.catalogue import CARDS
 from backend.settings import Settings
@@ -34,6 +35,15 @@ class GatedModel(FakeModel):
         return super().forward(input_ids, **details)
 
 
+class Clock:
+    """Time that passes when a test says so."""
+
+    now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
 Start_ = Callable[..., LocalEngine]
 
 
@@ -47,9 +57,9 @@ def open_engine(monkeypatch: pytest.MonkeyPatch, gated: GatedModel) -> Iterator[
     """Return a function that starts an engine on the gated model, or on one that never waits."""
     opened = []
 
-    def start(model: FakeModel = gated, **settings: int) -> LocalEngine:
-        monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
-        opened.append(LocalEngine(Settings(**settings)))
+    def start(given: FakeModel = gated, clock: Callable[[], float] = time.monotonic, **settings: object) -> LocalEngine:
+        monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: given)
+        opened.append(LocalEngine(Settings(**settings), clock))
         return opened[-1]
 
     yield start
@@ -164,7 +174,7 @@ def test_a_canvas_beyond_the_servers_limit_is_refused(open_engine: Start_) -> No
 
 
 def test_a_model_that_is_not_offered_is_refused_with_the_names(open_engine: Start_) -> None:
-    with pytest.raises(AppError, match="no model 'gpt'.*tiny-diffusion"):
+    with pytest.raises(ModelError, match="no model 'gpt'.*tiny-diffusion"):
         open_engine().submit("gpt", ask())
 
 
@@ -232,6 +242,97 @@ def test_what_does_not_fit_a_model_is_found_without_a_run(open_engine: Start_) -
     engine.load(NAME)
     assert [problem.field for problem in engine.problems(NAME, ask(length=500))] == ["length"]
     assert engine.problems(NAME, ask()) == ()
+
+
+def ended(run: RunHandle) -> RunHandle:
+    """Return the run once it is over, without reading it."""
+    until = time.monotonic() + WAIT_S
+    while not run.ended and time.monotonic() < until:
+        time.sleep(0.005)
+    assert run.ended
+    return run
+
+
+def test_a_run_that_nobody_reads_is_ended_and_says_why(open_engine: Start_, gated: GatedModel) -> None:
+    clock = Clock()
+    engine = open_engine(clock=clock, unread_s=10)
+    run = engine.submit(NAME, ask(length=64))
+    assert gated.entered.acquire(timeout=WAIT_S)
+    clock.now = 10.0
+    gated.permits.release(1)
+    assert gated.entered.acquire(timeout=WAIT_S)  # ten seconds are not more than ten
+    clock.now = 10.5
+    gated.permits.release(1)
+    end = ended(run).recorded[-1]
+    assert (end.reason, end.message) == ("cancelled", "Nobody read this run for 10 seconds, so it was ended.")
+    assert gated.passes == 2 and end.totals.steps == 2
+
+
+def test_a_run_that_is_read_now_and_then_goes_on(open_engine: Start_, gated: GatedModel) -> None:
+    clock = Clock()
+    run = open_engine(clock=clock, unread_s=10).submit(NAME, ask(length=6))
+    for now in range(0, 54, 9):
+        assert gated.entered.acquire(timeout=WAIT_S)
+        clock.now = float(now)
+        run.events_so_far
+        gated.permits.release(1)
+    assert ended(run).recorded[-1].reason == "done"
+
+
+def test_a_run_is_awaited_from_its_start_and_not_from_its_place_in_the_queue(open_engine: Start_, gated: GatedModel) -> None:
+    clock = Clock()
+    engine = open_engine(clock=clock, unread_s=10, max_running=1)
+    first, second = engine.submit(NAME, ask(length=1)), engine.submit(NAME, ask(length=1))
+    assert gated.entered.acquire(timeout=WAIT_S)
+    clock.now = 100.0
+    gated.permits.release(2)
+    assert [ended(run).recorded[-1].reason for run in (first, second)] == ["done", "done"]
+
+
+def test_a_closed_engine_takes_no_runs(open_engine: Start_) -> None:
+    engine = open_engine(FakeModel())
+    engine.load(NAME)
+    engine.close()
+    with pytest.raises(BusyError, match="closing"):
+        engine.submit(NAME, ask())
+    engine.close()
+
+
+@pytest.mark.parametrize("settings", [{"open_models": "none"}, {"host": "0.0.0.0"}])
+def test_where_visitors_may_not_open_models_they_may_not_unload_them(open_engine: Start_, settings: dict[str, str]) -> None:
+    engine = open_engine(FakeModel(), **settings)
+    engine.load(NAME)
+    with pytest.raises(ModelError, match="--open-models"):
+        engine.unload(NAME)
+    assert engine.ready(NAME)
+
+
+def test_each_model_gets_the_threads_that_suit_it_whatever_ran_before(
+    open_engine: Start_, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import torch
+
+    class Counting(FakeModel):
+        size = 10
+
+        def parameters(self):
+            yield torch.empty(self.size, device="meta")
+
+        def forward(self, *inputs, **details):
+            used.append((self.size, torch.get_num_threads()))
+            return super().forward(*inputs, **details)
+
+    class Large(Counting):
+        size = 10**9
+
+    used, threads = [], [8]
+    monkeypatch.setattr(torch, "get_num_threads", lambda: threads[0])
+    monkeypatch.setattr(torch, "set_num_threads", lambda count: threads.__setitem__(0, count))
+    engine, models = open_engine(FakeModel(), model="large"), {NAME: Counting(), "large": Large()}
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: models[name])
+    for name in (NAME, "large", NAME, "large"):
+        finished(engine.submit(name, ask(length=2)))
+    assert set(used) == {(10, 1), (10**9, 8)} and len(used) == 8
 
 
 def test_ids_of_runs_cannot_be_guessed(open_engine: Start_) -> None:

@@ -1,4 +1,4 @@
-"""Loading: what is refused and how, special ids, tokenizers, chat templates, memory, hub ids.
+"""Loading: what is refused and how, memory, devices, families, and the check of a model.
 
 Run: ``python -m pytest tests/unit/test_models_loading.py``
 """
@@ -6,18 +6,13 @@ Run: ``python -m pytest tests/unit/test_models_loading.py``
 from __future__ import annotations
 
 import json
-import shutil
-import subprocess
 import sys
 import tempfile
 from pathlib import Path
 
-import huggingface_hub
 import pytest
 import torch
-from huggingface_hub import errors
 from safetensors.torch import load_file, save_file
-from tokenizers import Tokenizer, models, pre_tokenizers, processors
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from backend import ModelError, RequestError, RunRequest, load_model, run
@@ -29,21 +24,9 @@ from backend.models.families import FAMILIES, recognised
 from backend.models.placing import place_by, spread
 from benchmarks import loading
 from tests.conftest import GOLDEN
+from tests.unit.conftest import rewrite
 
 SOURCE = GOLDEN / "llada_mha"
-
-
-@pytest.fixture
-def folder(tmp_path):
-    """A good folder of its own, to be spoilt."""
-    return Path(shutil.copytree(SOURCE, tmp_path / "model"))
-
-
-def rewrite(folder: Path, **changes) -> None:
-    """Change keys of config.json; None removes one."""
-    path = folder / "config.json"
-    config = json.loads(path.read_text()) | changes
-    path.write_text(json.dumps({key: value for key, value in config.items() if value is not None}))
 
 
 def change_tensor(folder: Path, name: str, change) -> None:
@@ -224,192 +207,6 @@ def test_a_module_without_weights_is_spread_with_its_layers_whole():
                                               num_attention_heads=2))
     over = spread(module, torch.float32)
     assert over and not any(".self_attn" in part for part in over)
-
-
-# -- tokenizers, chat templates, special ids ----------------------------------------------------
-
-
-def word_tokenizer(folder: Path, words: list[str], special: list[str]) -> None:
-    """Write a tokenizer.json that knows these words."""
-    tokenizer = Tokenizer(models.WordLevel({word: at for at, word in enumerate(["[UNK]", *words])}, unk_token="[UNK]"))
-    tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
-    tokenizer.add_special_tokens(special)
-    tokenizer.save(str(folder / "tokenizer.json"))
-
-
-def test_special_ids_come_from_arguments_then_config_then_the_tokenizer(folder):
-    word_tokenizer(folder, ["a", "b"], ["<mask>", "<end>", "<|im_end|>"])
-    (folder / "tokenizer_config.json").write_text(json.dumps({"eos_token": {"content": "<end>"}, "mask_token": "<mask>"}))
-    rewrite(folder, mask_token_id=None, eos_token_id=None, pad_token_id=7)
-    model = load_model(folder)
-    assert (model.mask_id, model.eos_id, model.pad_id) == (3, 4, 7)
-    assert model.stop_ids == {4, 5}
-    rewrite(folder, eos_token_id=[9, 10])
-    model = load_model(folder, pad_id=8)
-    assert (model.mask_id, model.eos_id, model.pad_id) == (3, 9, 8)
-    assert model.stop_ids == {9, 10, 5}
-    assert load_model(folder, eos_id=2).stop_ids == {2, 5}
-
-
-@pytest.mark.parametrize("listed", (False, True))
-def test_a_chat_template_is_applied_on_request_and_its_marks_are_tokens(folder, listed):
-    word_tokenizer(folder, ["hello", "assistant", "user"], ["<|im_start|>", "<|im_end|>"])
-    source = ("{% for m in messages %}<|im_start|> {{ m.role }} {{ m.content }} <|im_end|> {% endfor %}"
-              "{% if add_generation_prompt %}<|im_start|> assistant {% endif %}")
-    template = [{"name": "tools", "template": "no"}, {"name": "default", "template": source}] if listed else source
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": template}))
-    model = load_model(folder)
-    assert model.has_chat_template
-    turn = model.as_turn("hello")
-    assert turn == "<|im_start|> user hello <|im_end|> <|im_start|> assistant "
-    assert [model.token(at).strip() for at in model.encode(turn)] == turn.split()
-    assert model.encode("hello") == (1,)
-
-
-def test_a_chat_template_file_wins_and_a_model_without_one_leaves_text_alone(folder):
-    assert not load_model(folder).has_chat_template
-    assert load_model(folder).as_turn("hello") == "hello"
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": "old {{ messages[0].content }}"}))
-    (folder / "chat_template.jinja").write_text("{{ bos_token }} new {{ messages[0].content }}")
-    with pytest.raises(ModelError, match="chat template failed|undefined"):
-        (folder / "chat_template.jinja").write_text("{{ raise_exception('no') }}")
-        load_model(folder).as_turn("hello")
-    (folder / "chat_template.jinja").write_text("new {{ messages[0].content }}")
-    assert load_model(folder).as_turn("hello") == "new hello"
-
-
-@pytest.mark.parametrize("attack", (
-    "{{ messages.__class__.__mro__[-1].__subclasses__() }}",
-    "{{ ''.__class__.__base__.__subclasses__() }}",
-    "{% for i in range(999999999) %}x{% endfor %}",
-    "{{ self.__init__.__globals__ }}",
-    "{{ messages.append(1) }}",
-    "{% include '/etc/passwd' %}",
-))
-def test_a_hostile_chat_template_reaches_nothing(folder, attack):
-    (folder / "tokenizer_config.json").write_text(json.dumps({"chat_template": attack}))
-    model = load_model(folder)
-    try:
-        rendered = model.as_turn("hello")
-    except ModelError as error:
-        assert "Switch the chat template off" in error.remedy
-    else:
-        assert "object at" not in rendered and "class" not in rendered and "root:" not in rendered
-
-
-def test_a_tokenizer_of_vocabulary_and_merges_is_read_by_the_rules_of_its_class(folder):
-    letters = ["h", "e", "l", "o", "Ġ", "1", "2"]
-    merges = ["h e", "l l", "he ll", "hell o"]
-    vocabulary = {token: at for at, token in enumerate([*letters, *("".join(pair.split()) for pair in merges)])}
-    (folder / "vocab.json").write_text(json.dumps(vocabulary))
-    (folder / "merges.txt").write_text("\n".join(["#version: 0.2", *merges]))
-    (folder / "tokenizer_config.json").write_text(json.dumps({
-        "tokenizer_class": "DreamTokenizer", "auto_map": {"AutoTokenizer": ["tokenization_dream.DreamTokenizer", None]},
-        "added_tokens_decoder": {"20": {"content": "<|mask|>", "special": True}}, "mask_token": "<|mask|>"}))
-    model = load_model(folder)
-    ids = model.encode("hello 12")
-    assert [model.token(at) for at in ids] == ["hello", " ", "1", "2"]
-    assert model.decode(ids) == "hello 12"
-    assert model.token(model.encode("<|mask|>")[0]) == "<|mask|>"
-
-
-def test_a_prompt_begins_as_the_tokenizer_begins_every_text_and_only_once(folder):
-    word_tokenizer(folder, ["hello"], ["<bos>", "<sep>"])
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.post_processor = processors.TemplateProcessing(
-        single="<bos> $A <sep>", special_tokens=[("<bos>", tokenizer.token_to_id("<bos>")), ("<sep>", tokenizer.token_to_id("<sep>"))])
-    tokenizer.save(str(folder / "tokenizer.json"))
-    assert load_model(folder).encode("hello") == (1,), "nobody said that <bos> begins a sequence"
-    (folder / "tokenizer_config.json").write_text(json.dumps({"bos_token": "<bos>"}))
-    model = load_model(folder)
-    assert model.encode("hello") == model.encode("<bos> hello") == (2, 1)
-
-
-# -- hub ids ------------------------------------------------------------------------------------
-
-
-class Reply:
-    """The response that the hub client's errors carry."""
-
-    status_code, headers, request, text, url = 404, {}, None, "", "https://example.invalid"
-
-
-HUB_FAILURES = {
-    "a typo": (errors.RepositoryNotFoundError, "was not found, or is private", "Check the spelling"),
-    "no consent": (errors.GatedRepoError, "is gated", "HF_TOKEN"),
-    "an unknown revision": (errors.RevisionNotFoundError, "no such revision", "a branch, a tag or a commit"),
-    "no network": (errors.LocalEntryNotFoundError, "could not be reached", "local folder"),
-    "a full disk": (OSError, "could not be fetched", "goes on where it stopped"),
-    "no hub id": (errors.HFValidationError, "is not a hub id", "owner/name"),
-}
-
-
-@pytest.mark.parametrize("failure", HUB_FAILURES)
-def test_a_hub_model_that_cannot_be_had_says_why_and_what_to_do(monkeypatch, failure):
-    kind, says, remedy = HUB_FAILURES[failure]
-
-    def fails(*_, **__):
-        raise kind("no", response=Reply()) if issubclass(kind, errors.HfHubHTTPError) else kind("no")
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", fails)
-    with pytest.raises(ModelError) as caught:
-        load_model("owner/nmae", revision="v1")
-    assert says in caught.value.message and remedy in caught.value.remedy
-
-
-def test_a_hub_model_is_downloaded_in_two_parts_of_one_commit(folder, monkeypatch, tmp_path):
-    commit = "c" * 40
-    snapshot = tmp_path / commit
-    asked = []
-
-    def download(repository, *, revision, allow_patterns):
-        asked.append((repository, revision, tuple(allow_patterns)))
-        snapshot.mkdir(exist_ok=True)
-        for path in folder.iterdir():
-            if any(path.match(pattern) for pattern in allow_patterns):
-                shutil.copy(path, snapshot)
-        return str(snapshot)
-
-    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    model = load_model("owner/name")
-    assert model.name == "owner/name" and model.family == "llada"
-    assert [revision for _, revision, _ in asked] == [None, commit]
-    assert all("*.py" not in patterns and not any("bin" in item for item in patterns) for _, _, patterns in asked)
-
-
-def test_weights_of_a_hub_model_that_cannot_be_opened_are_not_downloaded(folder, monkeypatch):
-    rewrite(folder, model_type="t5", architectures=None)
-    asked = []
-    monkeypatch.setattr(huggingface_hub, "snapshot_download",
-                        lambda *_, allow_patterns, **__: asked.append(allow_patterns) or str(folder))
-    with pytest.raises(ModelError, match="t5"):
-        load_model("owner/name")
-    assert len(asked) == 1
-
-
-def test_a_damaged_file_of_the_hub_cache_is_found_by_its_name(folder):
-    weights_file = folder / "model.safetensors"
-    blob = folder / ("0" * 64)
-    weights_file.rename(blob)
-    weights_file.symlink_to(blob)
-    with pytest.raises(ModelError, match="is damaged"):
-        load_model(folder)
-
-
-OFFLINE = """
-import socket, sys
-def refuse(*_): raise SystemExit("a connection was opened")
-socket.socket.connect = refuse
-socket.create_connection = refuse
-from backend import load_model
-load_model(sys.argv[1])
-"""
-
-
-def test_a_local_folder_opens_no_connection():
-    done = subprocess.run([sys.executable, "-c", OFFLINE, str(SOURCE)], capture_output=True, text=True, timeout=240,
-                          cwd=Path(__file__).resolve().parents[2])
-    assert done.returncode == 0, done.stderr
 
 
 # -- the catalogue of families ------------------------------------------------------------------

@@ -8,6 +8,7 @@ from __future__ import annotations
 import pytest
 
 from backend import RequestError, RunRequest, run
+from backend.requests import prepare
 
 
 def refused(fake, **given):
@@ -48,3 +49,16 @@ def test_a_whole_number_beyond_every_float_is_out_of_range(fake):
 
 def test_the_mask_cannot_be_a_token_that_stays(fake):
     assert "is the mask" in refused(fake, fixed={0: fake.mask_id})["fixed"]
+
+
+@pytest.mark.parametrize(("moves", "token"), [("0=258", 258), ("0=5, 1=99999", 99999), ("0=256", 256)])
+def test_a_move_to_a_token_that_cannot_be_written_is_refused_before_the_run(fake, moves, token):
+    problems = refused(fake, decoder="manual", settings={"moves": moves})
+    assert f"Token {token} cannot be written; give an id from 0 to 257" in problems["settings.moves"]
+
+
+def test_a_canvas_that_grows_to_whole_blocks_is_held_against_the_servers_limit(fake):
+    request = RunRequest("llada2", prompt="2+2=", length=20, settings={"block_length": 32})
+    assert len(prepare(fake, request, canvas_max=32).canvas) == 32
+    with pytest.raises(RequestError, match="20 positions become 28 in whole blocks, after 4 of the prompt, and the window is 24"):
+        prepare(fake, request, canvas_max=24)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
+from backend import load_model
 from backend.errors import BusyError, ModelError
 from backend.settings import Settings
 from backend.shelf import Shelf
@@ -23,10 +25,35 @@ def refusal(source: str, **settings: object) -> str:
 def test_a_folder_is_opened_offered_and_put_away() -> None:
     shelf = Shelf(Settings())
     card = shelf.open(FOLDER)
-    assert (card.name, card.title) == (FOLDER, "llada_mha") and shelf.cards()[0] == card
-    assert shelf.get(FOLDER).family == "llada" and shelf.open(FOLDER) == card
-    shelf.put_away(FOLDER)
-    assert shelf.get(FOLDER) is None and card in shelf.cards()
+    assert (card.name, card.title) == ("llada_mha", "llada_mha") and shelf.cards()[0] == card
+    assert shelf.get(card.name).family == "llada" and shelf.open(FOLDER) == card
+    shelf.put_away(card.name)
+    assert shelf.get(card.name) is None and card in shelf.cards()
+
+
+def test_no_card_says_where_a_folder_lies(tmp_path: Path) -> None:
+    folder = tmp_path / "somewhere" / "llada_mha"
+    shutil.copytree(FOLDER, folder)
+    shelf = Shelf(Settings(model=str(folder)))
+    shelf.open(FOLDER)
+    assert [card.name for card in shelf.cards()[:2]] == ["llada_mha", "llada_mha (2)"]
+    assert str(tmp_path) not in str(shelf.cards()) and shelf.name_of(str(folder)) == "llada_mha"
+    loaded = [shelf.load(card.name) for card in shelf.cards()[:2]]
+    assert loaded[0] is not loaded[1] and shelf.load(str(folder)) is loaded[0]
+
+
+@pytest.mark.parametrize("name", [FOLDER, "owner/name", "", "x" * 10_000_000])
+def test_what_was_not_opened_is_not_loaded_by_its_name(name: str) -> None:
+    with pytest.raises(ModelError, match="There is no model .* here. Choose one of") as refused:
+        Shelf(Settings(open_models="hub")).load(name)
+    assert len(str(refused.value)) < 500
+
+
+@pytest.mark.parametrize("source", ["~nobody-of-that-name/x", "a\0b", "x" * 5000, "\ud800", "~\0"])
+def test_what_cannot_be_a_path_is_refused_like_any_other(source: str) -> None:
+    assert "is not a folder on this machine" in refusal(source)
+    with pytest.raises(ModelError, match="There is no model"):
+        load_model(source)
 
 
 def test_an_embedded_model_is_opened_by_its_name_whatever_is_allowed() -> None:
@@ -64,11 +91,11 @@ def test_only_so_many_models_are_in_memory() -> None:
     with pytest.raises(BusyError, match="1 models are loaded; the limit is 1"):
         shelf.open(FOLDER)
     shelf.put_away("tiny-diffusion")
-    assert shelf.open(FOLDER).name == FOLDER
+    assert shelf.open(FOLDER).name == "llada_mha"
 
 
 def test_the_share_of_a_loading_model_rises_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    shelf, seen = Shelf(Settings()), []
+    shelf, seen = Shelf(Settings(model="x")), []
 
     def load(name: str, progress) -> str:
         for share in (0.25, 1.0):
@@ -81,4 +108,4 @@ def test_the_share_of_a_loading_model_rises_to_the_whole(monkeypatch: pytest.Mon
 
 
 def test_a_model_named_at_start_is_offered_from_the_start() -> None:
-    assert Shelf(Settings(model=FOLDER)).cards()[0].name == FOLDER
+    assert Shelf(Settings(model=FOLDER)).cards()[0].name == "llada_mha"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -113,3 +114,26 @@ def test_a_save_that_fails_leaves_the_old_file_and_nothing_beside_it(tmp_path: P
     with pytest.raises(RunFileError, match="No space left"):
         save_run(RUN[:1], path)
     assert load_run(path) == RUN and os.listdir(tmp_path) == ["a.unmask"]
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no umask")
+@pytest.mark.parametrize(("mask", "mode"), [(0o022, 0o644), (0o077, 0o600), (0o002, 0o664)])
+def test_a_saved_run_has_the_mode_of_any_new_file(tmp_path: Path, mask: int, mode: int) -> None:
+    before = os.umask(mask)
+    try:
+        assert save_run(RUN, tmp_path / "a.unmask").stat().st_mode & 0o777 == mode
+    finally:
+        os.umask(before)
+
+
+def test_half_a_character_comes_back_exactly(tmp_path: Path) -> None:
+    start, *rest = RUN
+    events = (replace(start, texts={**start.texts, 4: "half \ud800 sign 𝄞"}), *rest)
+    assert load_run(save_run(events, tmp_path / "a.unmask")) == events
+
+
+@pytest.mark.parametrize("name", ["a\0b.unmask", "x" * 5000])
+def test_a_name_that_no_file_can_have_is_refused(tmp_path: Path, name: str) -> None:
+    for use in (lambda: save_run(RUN, tmp_path / name), lambda: load_run(tmp_path / name)):
+        with pytest.raises(RunFileError, match="cannot be"):
+            use()

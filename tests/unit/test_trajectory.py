@@ -99,7 +99,7 @@ def test_the_largest_regret_is_told_with_what_the_model_would_write_now(mha):
     found = (Regret(0, 3, 1, 0.5, 0.9, math.log(0.5 / 0.9), 3), Regret(4, 5, 2, 0.9, 0.1, math.log(9), 7))
     line = regret_in_words(mha, found)
     assert line.startswith("Masked alone on the finished canvas, 1 of 2 written tokens are less probable")
-    assert f"is 2.20 nats: {mha.token(5)!r} at position 4 had 0.900 at step 2 and has 0.100 now" in line
+    assert f"is 2.20 nats: {mha.token(5)!r} at position 4 had probability 0.900 at step 2 and has 0.100 now" in line
     assert f"would now write {mha.token(7)!r} there" in line
 
 

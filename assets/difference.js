@@ -1,0 +1,109 @@
+// What sets two runs apart: how many places are alike, a table of both, and the way from one difference to the next.
+
+import { compare, countsOf, KINDS, sideOf } from "./compare.js";
+import { el, help, number, setText } from "./dom.js";
+import { HELP } from "./words.js";
+
+const SIGNS = { same: "=", moved: "◂▸", differs: "≠", only: "·" };
+const NAMES = { same: "same, same moment", moved: "same, other moment", differs: "other token", only: "one only" };
+const OF = { same: ["same"], moved: ["moved"], differs: ["differs"], only: ["only_a", "only_b"] };
+
+/** `shared` holds the clock, the selection, `traces`, `marks()` of the moment, and `swap()`. */
+export function create(root, { clock, select, traces, marks, swap, go }) {
+  const kinds = Object.keys(OF).map((kind) => el("button", { type: "button", class: "kind", "data-kind": kind, onclick: () => next(kind) },
+    el("b", { "aria-hidden": "true", text: SIGNS[kind] }), el("span", { class: "n" }), el("span", { text: NAMES[kind] })));
+  const only = el("select", { "aria-label": "What the time line moves", onchange: () => clock.setOnly({ both: null, a: 0, b: 1 }[only.value]) },
+    ...[["both", "A and B together"], ["a", "A alone"], ["b", "B alone"]].map(([value, text]) => el("option", { value, text })));
+  const exchange = el("button", { type: "button", class: "button", text: "Swap A and B", onclick: swap });
+  const rows = Object.fromEntries(["passes", "rate", "written", "rows", "time", "consistency", "verdict"].map((name) => [name, { a: el("td"), b: el("td") }]));
+  const row = (name, label) => el("tr", {}, el("th", { scope: "row", text: label }), rows[name].a, rows[name].b);
+  const tau = el("p"), fork = el("p"), origin = el("p", { class: "origin" });
+  const table = el("table", {},
+    el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col", class: "of-a", text: "A" }), el("th", { scope: "col", class: "of-b", text: "B" }))),
+    el("tbody", {}, row("passes", "forward passes"), row("rate", "tokens per pass"), row("written", "tokens written"), row("rows", "positions computed"), row("time", "time"), row("consistency", "mean consistency"), row("verdict", "verdict")));
+  root.append(
+    el("header", { class: "panel-head" }, el("h3", { text: "A against B" }), help("A against B", ...HELP.compare)),
+    origin, el("div", { class: "kinds", role: "group", "aria-label": "Places of the answer; press one to go to its next place" }, ...kinds),
+    table, tau, fork,
+    el("p", { class: "caption", text: "Both runs take turns on one machine: compare passes, not seconds." }),
+    el("div", { class: "pair-tools" }, el("label", {}, el("span", { text: "Time line moves" }), only), exchange));
+  let said = "", shown = "";
+
+  /** Pin the next place of a kind, after the pinned one and round again. */
+  function next(kind) {
+    const list = marks();
+    const first = traces[0].start.prompt_length;
+    const from = select.pin === null ? -1 : select.pin - first;
+    for (let k = 1; k <= list.length; k++) {
+      const rank = (from + k) % list.length;
+      if (!OF[kind].includes(list[rank].kind)) continue;
+      if (select.pin !== first + rank) select.togglePin(first + rank, select.lane);
+      go(first + rank);
+      return;
+    }
+  }
+
+  function draw() {
+    const [a, b] = traces;
+    if (!a.start || !b.start) return;
+    const counts = countsOf(marks());
+    for (const button of kinds) {
+      const count = OF[button.dataset.kind].reduce((sum, kind) => sum + counts[kind], 0);
+      setText(button.children[1], String(count));
+      button.disabled = count === 0;
+    }
+    if (only !== document.activeElement) only.value = clock.only === null ? "both" : ["a", "b"][clock.only];
+    exchange.disabled = a.live || b.live;
+    fill();
+    conclude();
+  }
+
+  function fill() {
+    const [a, b] = traces;
+    const key = [a.epoch, b.epoch, clock.step(0), clock.step(1)].join("|");
+    if (key === said) return;
+    said = key;
+    for (const [name, trace, t] of [["a", a, clock.step(0)], ["b", b, clock.step(1)]]) {
+      const side = sideOf(trace, t);
+      setText(rows.passes[name], String(side.passes));
+      setText(rows.rate[name], side.passes ? number(side.tokensPerPass) : "–");
+      setText(rows.written[name], `${side.written} of ${trace.free}`);
+      setText(rows.rows[name], String(side.rows));
+      setText(rows.time[name], `${number(trace.elapsed[t] ?? 0)} s`);
+      setText(rows.consistency[name], side.consistency === null ? "–" : number(side.consistency, 3));
+      const judged = t === trace.steps ? trace.end?.verdict : null;
+      setText(rows.verdict[name], judged ? (judged.right ? "✓ right" : "✗ wrong") : "–");
+    }
+  }
+
+  /** What needs both runs whole: the difference of their orders, and where they part. */
+  function conclude() {
+    const [a, b] = traces;
+    const key = [a.epoch, b.epoch, a.end !== null, b.end !== null].join("|");
+    if (key === shown) return;
+    shown = key;
+    setText(origin, originOf(b));
+    if (!a.end || !b.end) { setText(tau, ""); setText(fork, "Where they part is told when both have ended."); return; }
+    const whole = compare(a, b);
+    setText(tau, whole.tau === null ? "Their orders of writing cannot be compared." : `Order of writing: Kendall's τ = ${number(whole.tau)} (1: the same order, −1: the reverse).`);
+    const place = whole.firstDifferent;
+    setText(fork, whole.fork === null ? "They are equal at every step."
+      : `They part at step ${whole.fork}. ${place === null ? "Both end with the same answer." : `The first token that stays different is at position ${a.start.prompt_length + place}.`}`);
+  }
+
+  return { draw, next, kinds: KINDS, destroy() { root.replaceChildren(); } };
+}
+
+/** Where a branch comes from, in words. */
+export function originOf(trace) {
+  const forks = trace.start?.request?.forks ?? [];
+  if (!forks.length) return "";
+  const { step, edits, decoder } = forks[forks.length - 1];
+  const name = (id) => `“${trace.text(id)}”`;
+  const told = edits.map(([action, position, token]) => ({
+    write: `position ${position} takes ${name(token)}`, erase: `position ${position} is masked again`, forbid: `${name(token)} is forbidden at position ${position}`,
+  })[action]);
+  if (decoder) told.push(`${decoder} goes on`);
+  const same = decoder || edits.some(([action]) => action === "erase");
+  return `B is the branch of A at step ${step}: ${told.join("; ")}. ${same ? "The noise is the same at every step and position; the decoder begins anew there." : "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change."}`;
+}

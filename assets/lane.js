@@ -1,0 +1,79 @@
+// One lane: a run, where its events come from, and the views that draw it. Lane 0 is A, lane 1 is B.
+//
+// A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
+// `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
+// `horizon()`, `marks()` and `branch(step, edit)`. To add a view: a part in `parts`, a line in `viewsOf`.
+
+import * as candidates from "./candidates.js";
+import { LaneClock } from "./clock.js";
+import { el } from "./dom.js";
+import * as grid from "./grid.js";
+import * as heat from "./heat.js";
+import * as order from "./order.js";
+import { LaneSelect } from "./select.js";
+import { Source } from "./source.js";
+import * as summary from "./summary.js";
+import * as tree from "./tree.js";
+import * as whatif from "./whatif.js";
+
+export const LETTERS = ["A", "B"];
+
+export class Lane {
+  /** `on` as in source.js. */
+  constructor(number, base, trace, on) {
+    this.number = number;
+    this.letter = LETTERS[number];
+    this.trace = trace;
+    this.source = new Source(base, trace, on);
+    this.reported = 0;
+  }
+
+  /** Build the views; `shared` holds what all lanes share. */
+  build({ clock, select, announce, horizon, marks, branch, canBranch, shift }) {
+    const shared = {
+      trace: this.trace, lane: this.number, announce, horizon, marks,
+      clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
+      canBranch, branch: (step, edit) => branch(this, step, edit),
+      want: (from, to) => { if (!clock.following) this.source.want(from, to); },
+    };
+    this.shared = shared;
+    this.at = parts(this.letter);
+    this.root = el("div", { class: "lane", "data-lane": String(this.number) }, this.at.head, el("div", { class: "lane-body" }, this.at.canvas, this.at.answer));
+    this.views = viewsOf(this.at, shared);
+  }
+
+  draw(t) {
+    const { select, clock } = this.shared;
+    if (select.guesses && !clock.following && t > 0) this.source.want(t, Math.min(this.trace.steps, t + 4));
+    for (const view of this.views) view.draw(t);
+    this.root.dataset.painted = String(t);
+    this.root.dataset.lost = String(this.trace.lost);
+    this.root.classList.toggle("empty", !this.trace.start);
+  }
+
+  /** The steps that came since the last call, once the newest of them is shown. */
+  fresh(t) {
+    if (this.trace.steps <= this.reported || t !== this.trace.steps) return [];
+    const steps = this.trace.stamps.slice(this.reported + 1).map((stamp, at) => ({ step: this.reported + 1 + at, ...stamp }));
+    this.reported = this.trace.steps;
+    return steps;
+  }
+}
+
+function parts(letter) {
+  const named = (name) => (letter === "A" ? name : `${name}, lane ${letter}`);
+  const part = (name) => el("div", { class: name });
+  const panel = (name, label) => el("section", { class: `panel ${name} of-lane-${letter.toLowerCase()}`, "aria-label": named(label), tabindex: "-1" });
+  return {
+    head: part("lane-head"), canvas: part("lane-canvas"), answer: panel("answer", "Answer as text"),
+    candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), tree: panel("search", "Search tree"),
+  };
+}
+
+function viewsOf(at, shared) {
+  return [
+    summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
+    candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared), heat.create(at.scores, shared), order.create(at.order, shared),
+    tree.create(at.tree, shared),
+  ];
+}

@@ -1,0 +1,109 @@
+// Opening a request that was not typed: a link's or a lesson's. The fields are filled by the page's own
+// listener, which also checks the request; then it runs, or its kept run is shown, at the wanted view.
+
+import { layersOf } from "./legend.js";
+import { short } from "./link.js";
+import { UNITS } from "./clock.js";
+
+export function createOpener({ trace, clock, select, load, note }) {
+  let part = null, unsent = null, pending = null, number = 0;
+
+  /** Open `{request, run, weights, view, notices}`; `then` is told whether the view stands, once that is known. */
+  function open(wanted, then = null) {
+    if (pending) drop();
+    pending = { ...wanted, then, n: ++number, before: trace.start?.run ?? null, state: "asked", replays: clock.autoReplay };
+    clock.autoReplay = false;
+    if (part) send(); else unsent = pending;
+  }
+
+  function send() {
+    unsent = null;
+    const second = document.getElementById("field-b-on");
+    if (second?.checked) second.click(); // one request is opened, so one lane
+    part.open({ n: pending.n, request: pending.request, run: pending.run ?? null });
+  }
+
+  /** Take the listener's answer: the fields are filled by now. */
+  async function answered(answer) {
+    const wanted = pending;
+    if (!wanted || answer?.n !== wanted.n) return;
+    const notices = [...(wanted.notices ?? []), ...answer.notices];
+    if (notices.length) note(notices.join(" "), "bad");
+    if (!answer.runs) return drop();
+    wanted.state = "begun";
+    const shown = answer.kept && await load(wanted.run).catch(() => false);
+    if (pending === wanted && !shown) press(wanted);
+  }
+
+  /** Press Run: once the run under way, which is stopped, lets go of it. */
+  async function press(wanted) {
+    const button = document.getElementById("run");
+    if (button.disabled) document.getElementById("stop")?.click();
+    await until(button, () => !button.disabled);
+    if (pending !== wanted) return;
+    button.click();
+    await until(button, () => button.disabled);
+    await until(button, () => !button.disabled);
+    if (pending === wanted && [wanted.before, "example"].includes(trace.start?.run ?? null)) {
+      drop();
+      note("The request was filled in and cannot be run as it is: the reason stands at its field.", "bad");
+    }
+  }
+
+  function drop(stands = false) {
+    const { then, replays } = pending ?? {};
+    if (pending) clock.autoReplay = replays;
+    pending = null;
+    then?.(stands);
+  }
+
+  /** Once the run is there as far as the view needs it, show that view. */
+  function draw() {
+    if (pending?.state !== "begun" || !trace.start) return;
+    const { before, view = {}, run, weights } = pending;
+    const fresh = trace.start.run !== before && trace.start.run !== "example"; // the example may still be on its way
+    if (!fresh && trace.start.run !== run) return;
+    if (!trace.end && !(view.t !== null && view.t !== undefined && trace.steps >= view.t)) return;
+    const { weights_hash: here, name } = trace.start.model;
+    if (weights && weights !== here) note(`This link was made with other weights: ${name} had ${weights}, here it has ${here}. What you see may differ.`, "bad");
+    show(view);
+    drop(true);
+  }
+
+  /** Show a view of the run that is there; `a` is a position counted from the start of the answer. */
+  function show({ t = null, a = null, p = a === null ? null : trace.start.prompt_length + a, score = null, unit = null, play = false }) {
+    const step = t ?? trace.steps, missing = [];
+    if (step > trace.steps) missing.push(`step ${step} (the run has ${trace.steps})`);
+    clock.setUnit(UNITS.includes(unit) ? unit : "step");
+    if (unit && !UNITS.includes(unit)) missing.push(`unit “${short(unit)}”`);
+    clock.pause();
+    clock.seek(step);
+    if (score) {
+      if (layersOf(trace).some((layer) => layer.name === score)) select.setLayer(score);
+      else missing.push(`colour “${short(score)}”`);
+    }
+    if (p !== null) {
+      const cell = trace.order(clock.t)[p];
+      select.clear();
+      if (cell === undefined || p < trace.start.prompt_length) missing.push(`position ${p} of the answer`);
+      else select.togglePin(cell);
+    }
+    if (missing.length) note(`This run has no ${missing.join(", no ")}; the rest of the view is as the link says.`, "bad");
+    if (play) clock.play();
+  }
+
+  function attach(given) { part = given; if (unsent) send(); }
+  (window.openerParts ?? []).forEach(attach);
+  window.openerParts = { push: attach };
+
+  return { open, answered, show, draw, destroy() { drop(); }, get busy() { return pending !== null; } };
+}
+
+/** Resolve when `met` holds; asked whenever an attribute of `node` changes. */
+function until(node, met) {
+  return new Promise((resolve) => {
+    if (met()) return resolve();
+    const watcher = new MutationObserver(() => { if (met()) { watcher.disconnect(); resolve(); } });
+    watcher.observe(node, { attributes: true });
+  });
+}

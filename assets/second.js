@@ -1,0 +1,111 @@
+// Lane B of the request: a switch, and when it is on the second run's model, decoder and settings.
+// The inputs are drawn from what the decoders declare; nothing of them is fetched or built before.
+
+import { el } from "./dom.js";
+
+const OFF = "";
+
+export function attachSecond(base) {
+  const attach = ({ element, props }) => create(element.querySelector(".second"), base, (text) => { props.value = text; });
+  (window.secondParts ?? []).forEach(attach);
+  window.secondParts = { push: attach };
+}
+
+function create(root, base, tell) {
+  const check = el("input", { type: "checkbox", id: "field-b-on", onchange: () => { check.checked ? open() : close(); } });
+  const body = el("div", { class: "second-body", hidden: true });
+  root.append(el("label", { class: "second-switch" }, check, el("span", { text: "Compare with a second decoder" })), body);
+  let choices = null, model = null, decoder = null, given = new Map(); // decoder -> {setting: value}
+
+  async function open() {
+    try {
+      const answer = await fetch(new URL("choices", base), { credentials: "same-origin" });
+      if (!answer.ok) throw new Error(String(answer.status));
+      choices = await answer.json();
+    } catch {
+      check.checked = false;
+      body.hidden = false;
+      body.replaceChildren(el("p", { class: "problem", role: "alert", text: "The choices could not be fetched from the server. Try again, or reload the page." }));
+      return;
+    }
+    if (!check.checked) return;
+    model = choices.models.some((item) => item.name === model) ? model : chosenModel();
+    decoder ??= choices.decoders[3]?.name ?? choices.decoders[0].name;
+    body.hidden = false;
+    draw();
+    say();
+  }
+
+  function close() {
+    body.hidden = true;
+    tell(OFF);
+  }
+
+  /** The model of lane A: the menu shows its title. */
+  function chosenModel() {
+    const title = document.querySelector("#field-model input")?.value;
+    return (choices.models.find((item) => item.title === title) ?? choices.models[0]).name;
+  }
+
+  function say() {
+    const settings = given.get(decoder) ?? {};
+    tell(JSON.stringify({ model, decoder, settings }));
+  }
+
+  function draw() {
+    const one = choices.decoders.find((item) => item.name === decoder);
+    body.replaceChildren(
+      el("div", { class: "second-bar" },
+        el("span", { class: "letter", "aria-hidden": "true" }, el("i"), el("b", { text: "B" })),
+        field("b-model", "Model of B", menu(choices.models, model, (value) => { model = value; say(); })),
+        field("b-decoder", "Decoder of B", menu(choices.decoders.map((item) => ({ name: item.name, title: `${item.title} · ${item.mark}` })), decoder, (value) => { decoder = value; draw(); say(); document.getElementById("field-b-decoder")?.querySelector("select").focus(); }))),
+      el("details", { id: "second-settings" },
+        el("summary", { text: "Settings of B" }),
+        el("div", { class: "second-settings" }, ...one.settings.map(setting))));
+  }
+
+  function menu(items, value, change) {
+    const node = el("select", { onchange: () => change(node.value) }, ...items.map((item) => el("option", { value: item.name, text: item.title, selected: item.name === value })));
+    return node;
+  }
+
+  function field(name, label, input, help = "") {
+    return el("div", { id: `field-${name}`, class: "second-field" },
+      el("label", {}, el("span", { text: label }), input), help ? el("p", { class: "info", text: help }) : null);
+  }
+
+  function setting(option) {
+    const now = given.get(decoder)?.[option.name] ?? option.default;
+    const set = (value) => {
+      const settings = { ...given.get(decoder) };
+      if (value === option.default || value === null) delete settings[option.name]; else settings[option.name] = value;
+      given.set(decoder, settings);
+      say();
+    };
+    return field(`b-settings-${option.name}`, option.title || option.name, inputOf(option, now, set), helpOf(option));
+  }
+
+  function inputOf(option, now, set) {
+    if (option.kind === "choice") return menu(option.choices.map((name) => ({ name, title: name.replaceAll("_", " ") })), now, set);
+    if (option.kind === "bool") {
+      const box = el("input", { type: "checkbox", checked: now === true, onchange: () => set(box.checked) });
+      return box;
+    }
+    const entry = el("input", { type: "text", autocomplete: "off", spellcheck: "false", value: now ?? "", placeholder: option.auto ? `auto: ${option.auto}` : option.nullable ? "off" : "" });
+    // On every key, so that Run pressed from the field sees what was typed.
+    entry.addEventListener("input", () => set(option.kind === "text" ? entry.value : read(entry.value)));
+    return entry;
+  }
+
+  function helpOf({ help, low, high, kind }) {
+    if (low === null || kind === "choice") return help;
+    return `${help} ${high === null ? `${low} or more.` : `${low} to ${high === "length" ? "the length" : high}.`}`;
+  }
+}
+
+/** A typed number; what is none goes to the server as it is, which says what is wrong with it. */
+function read(text) {
+  const trimmed = text.trim();
+  if (!trimmed) return null;
+  return Number.isFinite(Number(trimmed)) ? Number(trimmed) : trimmed;
+}

@@ -1,0 +1,107 @@
+// What stands around the player: links, lessons, kept runs. One object with the interface of a view.
+
+import { el, icon } from "./dom.js";
+import { createKeep } from "./keep.js";
+import { createLessons } from "./lessons.js";
+import { readLink, writeLink } from "./link.js";
+import { createOpener } from "./open.js";
+
+const BASE = new URL("../", import.meta.url);
+
+export function createStudio({ root, trace, clock, select, load }) {
+  const note = noteBar(root);
+  const opener = createOpener({ trace, clock, select, load, note: note.say });
+  const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
+  const keep = createKeep({ root, base: BASE, trace, clock, select, load, note: note.say });
+  // A run exported as a page of its own has no server to ask: it plays, and nothing else.
+  const alone = document.getElementById("unmask-run") !== null;
+  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run", hidden: alone }, share, ...keep.buttons);
+  const banners = root.querySelector(".banners");
+  const top = el("div", { class: "topline" });
+  banners.before(note.element, top);
+  top.append(banners, deeds);
+  const lessons = createLessons({ root, base: BASE, trace, opener, load, note: note.say });
+
+  /** The address of what is shown now: of a branch only its run, which no request can repeat from the start. */
+  function address() {
+    const { start } = trace, { request } = start;
+    const typed = request.prompt !== null && request.prompt !== undefined;
+    const repeated = {
+      model: start.model.name, decoder: request.decoder, prompt: typed ? request.prompt : null,
+      ids: typed ? null : start.canvas.slice(0, start.prompt_length).join(", "),
+      length: request.length, seed: request.seed, template: start.fixed.length ? templateOf(trace) : null, settings: request.settings,
+    };
+    return location.href.split("#")[0] + writeLink({
+      request: isBranch() ? {} : repeated,
+      weights: start.model.weights_hash,
+      run: start.run === "example" ? null : start.run,
+      view: { t: clock.t, p: select.pin === null ? null : trace.position(select.pin, clock.t), score: select.layer, unit: clock.unit },
+    });
+  }
+
+  function isBranch() { return (trace.start.request.forks ?? []).length > 0; }
+
+  async function copyLink() {
+    if (!trace.start) return;
+    const link = address(), what = `step ${clock.t}${select.pin === null ? "" : ", the pinned token"} and the colours`;
+    try {
+      await navigator.clipboard.writeText(link);
+      note.say(`Link copied. It opens this ${isBranch() ? "branch" : "request"} at ${what}; ${isBranch() ? "it works as long as this server keeps the run." : "the run itself is repeated where it is not kept any more."}`);
+    } catch {
+      note.offer("The clipboard is closed to this page. Copy the link from here:", link);
+    }
+  }
+
+  /** Follow the address: a run's link, a lesson's, or nothing. */
+  function follow() {
+    const link = readLink(location.hash);
+    if (link.kind === "refused") note.say(link.notices.join(" "), "bad");
+    else if (link.kind === "lesson") lessons.open(link.lesson, link.step);
+    else if (link.kind === "run") { if (lessons.shown) lessons.close(); note.say("Opening the link: its request is filled in and run."); opener.open(link, note.settle); }
+  }
+
+  addEventListener("hashchange", follow);
+  window.unmask.answered = opener.answered;
+  window.unmask.address = address;
+  if (!alone) follow();
+  return { draw: (t) => { share.disabled = !trace.start; keep.draw(); opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+}
+
+/** The answer with blanks of a run in which tokens were fixed: what is typed as such a template. */
+function templateOf(trace) {
+  const fixed = new Set(trace.start.fixed), pieces = [];
+  for (const cell of trace.response(0)) {
+    const last = pieces.at(-1);
+    if (fixed.has(cell)) pieces.push(trace.text(trace.id(cell, 0)).replace(/[\\▢_]/g, "\\$&"));
+    else if (typeof last === "number") pieces[pieces.length - 1] += 1;
+    else pieces.push(1);
+  }
+  return pieces.map((piece) => (typeof piece === "string" ? piece : piece === 1 ? "▢" : `▢{${piece}}`)).join("");
+}
+
+/** A line that says what became of a link or a click; a polite live region. */
+function noteBar(root) {
+  const text = el("p", { role: "status" }), field = el("input", { readonly: true, "aria-label": "Link", hidden: true });
+  const close = el("button", { type: "button", class: "tool", "aria-label": "Close this message", onclick: hide }, icon("close"));
+  const element = el("div", { class: "note" }, text, field, close);
+  let bad = false;
+  element.hidden = true;
+
+  function put(words, kind) {
+    bad = kind === "bad";
+    element.hidden = false;
+    element.className = `note ${kind}`;
+    field.hidden = true;
+    text.textContent = words;
+  }
+
+  function hide() { element.hidden = true; text.textContent = ""; root.querySelector(".deeds button")?.focus(); }
+
+  return {
+    element,
+    say(words, kind = "") { put(bad && kind === "bad" && !element.hidden ? `${text.textContent} ${words}` : words, kind); },
+    /** What was only a sign of progress goes; a warning stays. */
+    settle(stands) { if (stands && !bad) { element.hidden = true; text.textContent = ""; } },
+    offer(words, link) { put(words, ""); field.hidden = false; field.value = link; field.focus(); field.select(); },
+  };
+}

@@ -1,0 +1,1 @@
+"""Guided lessons: prepared runs, what to look at in them, and a question about it."""

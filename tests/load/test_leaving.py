@@ -1,0 +1,99 @@
+"""Stops and lost connections, at random steps: the model is free within one further pass, and nothing is left.
+
+All hundred of each: ``python -m pytest -m nightly tests/load/test_leaving.py -s``
+"""
+
+from __future__ import annotations
+
+import gc
+import inspect
+import random
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from tests.load.client import Visitor
+from tests.load.conftest import Served, SlowModel, until
+
+FREE_S = 1.0
+"""Within this time a slot is free again."""
+
+PASS_S = 0.15
+"""A pass long enough that the server hears of a lost line during it."""
+
+OURS = ("decoding", "stream", "batches", "_decode", "choosing")
+
+
+def generators() -> int:
+    """Return how many generators of runs and streams are alive."""
+    gc.collect()
+    return sum(inspect.isgenerator(item) and item.gi_code.co_name in OURS and item.gi_frame is not None for item in gc.get_objects())
+
+
+def memory() -> int:
+    """Return the resident pages of this process."""
+    return int(Path("/proc/self/statm").read_text().split()[1])
+
+
+def left_at(served: Served, how: str, step: int) -> tuple[int, float]:
+    """Start a run, leave it at ``step``; return further passes and the seconds until its slot was free."""
+    visitor, model = Visitor(served.address), served.model
+    visitor.call("submit", prompt="2+2=", length="64").finish()
+    messages, before = visitor.call("stream"), model.passes
+    stream = messages.texts()
+    next(stream)
+    until(lambda: model.passes >= before + step)
+    at = model.passes
+    if how == "stop":
+        visitor.press("stop")
+    else:
+        messages.leave()
+    took = until(lambda: not served.engine._running)
+    further = model.passes - at
+    if how == "stop":
+        messages.finish()
+    return further, took
+
+
+def leave(served: Served, how: str, times: int) -> None:
+    rng, found = random.Random(how), []
+    left_at(served, how, 1)  # to warm up
+    alive, held = generators(), memory()
+    for _ in range(times):
+        found.append(left_at(served, how, rng.randrange(1, 6)))
+    until(lambda: generators() <= alive)
+    print(f"{times} x {how}: at most {max(further for further, _ in found)} further passes, "
+          f"slot free after at most {max(took for _, took in found):.3f} s, memory {memory() / held - 1:+.2%}")
+    assert max(further for further, _ in found) <= 1
+    assert max(took for _, took in found) < FREE_S
+    if times >= 100:
+        assert memory() / held < 1.02
+
+
+@pytest.fixture
+def slow(serve: Callable[..., Served]) -> Served:
+    model = SlowModel()
+    model.pass_s = PASS_S
+    return serve(model, max_running=1, max_queued=4)
+
+
+@pytest.mark.parametrize("how", ["stop", "lost line"])
+def test_leaving_frees_the_model_within_one_pass(slow: Served, how: str) -> None:
+    leave(slow, how, 3)
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("how", ["stop", "lost line"])
+def test_a_hundred_leave(slow: Served, how: str) -> None:
+    leave(slow, how, 100)
+
+
+def test_a_run_whose_reader_never_comes_is_ended(serve: Callable[..., Served]) -> None:
+    served = serve(SlowModel(), unread_s=1, max_running=1)
+    served.model.pass_s = PASS_S
+    visitor = Visitor(served.address)
+    visitor.call("submit", prompt="2+2=", length="64").finish()
+    until(lambda: served.engine._running)
+    until(lambda: not served.engine._running)
+    assert served.model.passes < 64

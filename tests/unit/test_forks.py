@@ -1,0 +1,152 @@
+"""Branches: the counterfactual of the same run, and what they refuse."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+
+from backend import Edit, RequestError, RunRequest, branch, from_json, replay, run, same_run, to_json
+from backend.canvas import end_of, start_of, steps_of
+from backend.forks import branched
+from backend.noise import KeyedNoise
+from tests.conftest import FakeModel
+
+SAMPLED = [
+    ("llada", {"temperature": 0.0}), ("llada", {"temperature": 0.9, "steps": 6}), ("llada", {"temperature": 0.9, "remasking": "random"}),
+    ("dream", {"temperature": 0.8, "alg": "origin"}), ("random_order", {"temperature": 0.7}), ("ccd", {}), ("klass", {}),
+]
+
+
+class Overheard(KeyedNoise):
+    """Keyed noise that keeps every draw by its place."""
+
+    def __init__(self, seed: int) -> None:
+        super().__init__(seed)
+        self.draws: dict[tuple[int, int, int, int], np.ndarray] = {}
+
+    def uniform(self, stream: int, step: int, position: int, size: int) -> np.ndarray:
+        drawn = super().uniform(stream, step, position, size)
+        self.draws[stream, step, position, size] = drawn
+        return drawn
+
+
+def parent(decoder: str = "llada", settings: dict | None = None, seed: int = 5, length: int = 12):
+    return tuple(run(FakeModel(), RunRequest(decoder, prompt="2+2=", length=length, settings=settings or {}, seed=seed)))
+
+
+@pytest.mark.parametrize(("decoder", "settings"), SAMPLED)
+def test_a_branch_with_no_change_equals_its_parent_exactly(decoder: str, settings: dict) -> None:
+    events = parent(decoder, settings)
+    for at in (1, len(steps_of(events)) // 2, len(steps_of(events))):
+        assert same_run(branch(FakeModel(), events, at), events)
+        step = next(step for step in steps_of(events)[at - 1 :] if step.writes)
+        position, token, _ = step.writes[0]
+        again = tuple(branch(FakeModel(), events, step.index, [("write", position, token)]))
+        assert same_run(again[1:], events[1:])  # all but the request, which names the fork
+
+
+@pytest.mark.parametrize(("decoder", "settings"), SAMPLED)
+def test_with_one_changed_token_every_other_draw_is_the_same(decoder: str, settings: dict) -> None:
+    model, events = FakeModel(), parent(decoder, settings)
+    step = next(step for step in steps_of(events)[1:] if step.writes)
+    position, token, _ = step.writes[0]
+    other = next(each for each in step.candidates.ids[step.candidates.positions.index(position)] if each not in (token, model.mask_id))
+    before, after = Overheard(5), Overheard(5)
+    assert same_run(run(model, start_of(events).request, noise=before), events)
+    request = branched(events, step.index, [Edit("write", position, other)])
+    changed = tuple(run(model, request, noise=after))
+    shared = before.draws.keys() & after.draws.keys()
+    assert all(np.array_equal(before.draws[key], after.draws[key]) for key in shared)
+    assert shared or not before.draws
+    assert same_run(changed[1 : step.index], events[1 : step.index])
+    assert replay(changed, step.index)[position] == other == replay(changed, len(steps_of(changed)))[position]
+    assert end_of(changed).reason == "done"
+
+
+def test_only_what_the_change_reaches_is_different() -> None:
+    """The fake model looks one place to either side: farther places keep their token in a run of one step."""
+    events = parent(settings={"steps": 1, "temperature": 0.9})
+    step = steps_of(events)[0]
+    position, token, _ = step.writes[4]
+    changed = tuple(branch(FakeModel(), events, 1, [("write", position, 65 if token != 65 else 66)]))
+    before, after = replay(events, 1), replay(changed, 1)
+    assert [at for at in range(len(before)) if before[at] != after[at]] == [position]
+
+
+def test_a_forbidden_token_never_comes_again_and_its_probability_is_zero() -> None:
+    events = parent(settings={"temperature": 0.0})
+    step = steps_of(events)[3]
+    position, token, _ = step.writes[0]
+    changed = tuple(branch(FakeModel(), events, 4, [("forbid", position, token)]))
+    assert same_run(changed[1:4], events[1:4])
+    assert all((position, token) != write[:2] for each in steps_of(changed)[3:] for write in each.writes)
+    assert end_of(changed).reason == "done" and replay(changed, len(steps_of(changed)))[position] != token
+    for each in steps_of(changed)[3:]:
+        rows = dict(zip(each.candidates.positions, zip(each.candidates.ids, each.candidates.probabilities, strict=True), strict=True))
+        if position in rows and token in rows[position][0]:
+            assert rows[position][1][rows[position][0].index(token)] == 0.0
+
+
+def test_an_erased_position_is_masked_and_written_again() -> None:
+    events = parent()
+    position = steps_of(events)[2].writes[0][0]
+    changed = tuple(branch(FakeModel(), events, 6, [("erase", position)]))
+    assert same_run(changed[1:6], events[1:6])
+    assert replay(changed, 6)[position] == FakeModel.mask_id
+    assert FakeModel.mask_id not in replay(changed, len(steps_of(changed))) and end_of(changed).reason == "done"
+    assert steps_of(changed)[5].erases == (position,) and "Your change" in steps_of(changed)[5].notes["why"]
+
+
+@pytest.mark.parametrize("decoder", ["left_to_right", "fast_dllm", "block_diffusion", "assd", "order_token_search"])
+def test_another_decoder_goes_on_from_the_step(decoder: str) -> None:
+    events = parent(length=32)
+    changed = tuple(branch(FakeModel(), events, 10, decoder=decoder, settings={}))
+    assert same_run(changed[1:11], events[1:11])
+    assert end_of(changed).reason == "done" and FakeModel.mask_id not in replay(changed, len(steps_of(changed)))
+    early, late = ({write[0] for step in part for write in step.writes} for part in (steps_of(changed)[:10], steps_of(changed)[10:]))
+    assert not early & late  # what the first decoder wrote stays
+
+
+def test_a_branch_of_a_branch_keeps_both_changes() -> None:
+    events = parent()
+    first = steps_of(events)[2].writes[0][0]
+    once = tuple(branch(FakeModel(), events, 3, [("write", first, 65)]))
+    second = steps_of(once)[7].writes[0][0]
+    twice = tuple(branch(FakeModel(), once, 8, [("write", second, 66)]))
+    last = replay(twice, len(steps_of(twice)))
+    assert (last[first], last[second]) == (65, 66) and same_run(twice[1:8], once[1:8])
+
+
+@pytest.mark.parametrize(("at", "edits", "said"), [
+    (0, (), "0 is not a step"), (13, (), "give 1 to 12"), (3, [("write", 2, 65)], "outside the answer"), (3, [("write", 16, 65)], "outside the answer"),
+    (3, [("write", 5, 256)], "cannot be meant"), (3, [("write", 5, None)], "cannot be meant"), (3, [("shuffle", 5, 65)], "is not a change"),
+])
+def test_a_branch_that_cannot_be_is_refused(at: int, edits: list, said: str) -> None:
+    with pytest.raises(RequestError, match=said):
+        branch(FakeModel(), parent(), at, edits)
+
+
+def test_a_change_that_does_not_fit_ends_the_branch_with_a_sentence() -> None:
+    events = parent()
+    position = steps_of(events)[2].writes[0][0]
+    for edits, said in (([("write", position, 65)], "was not predicted in this step"), ([("erase", steps_of(events)[9].writes[0][0])], "nothing to erase")):
+        end = end_of(branch(FakeModel(), events, 6, edits))
+        assert end.reason == "error" and said in end.message
+
+
+def test_a_fixed_position_and_other_weights_are_refused() -> None:
+    events = tuple(run(FakeModel(), RunRequest("llada", prompt="2+2=", length=6, fixed={1: 65})))
+    with pytest.raises(RequestError, match="fixed by the request"):
+        branch(FakeModel(), events, 2, [("write", 5, 66)])
+    other = FakeModel()
+    other.weights_hash = "1" * 16
+    with pytest.raises(RequestError, match="other weights|were made with the weights"):
+        branch(other, events, 2)
+
+
+def test_a_branch_survives_json() -> None:
+    events = parent()
+    start = next(iter(branch(FakeModel(), events, 2, [("forbid", 5, 65)], "dream", {"temperature": 0.5})))
+    assert from_json(json.dumps(to_json(start))) == start and start.request.forks[0].edits[0].action == "forbid"
