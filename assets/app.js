@@ -213,9 +213,10 @@ function build(root) {
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } }), { draw: showInspector }];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
-  views.push(why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared), settled.createPerLane(at.settled, lanes, clock));
+  const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
+  views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);

@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 import { CSS, token } from "./palette.js";
 
-const FILE = new URL("./charts/plotly.js", import.meta.url).href;
+const FILE = new URL("charts/plotly.js", import.meta.url).href;
 let library = null;
 
 /** The library, once; `window.Plotly` stays what it was, for others on the page have their own. */

@@ -1,12 +1,12 @@
 // The attribution matrix: a row per written token in the order of writing, a column per place it could look at.
 
 import { askInParts } from "./asking.js";
-import { signed, signedRgb } from "./diverging.js";
+import { signed } from "./diverging.js";
 import { el, help, number, quoted, setText } from "./dom.js";
-import { CIVIDIS, index, theme, token } from "./palette.js";
-import { hatch } from "./plot.js";
+import { paintMatrix } from "./matrix_paint.js";
+import { theme } from "./palette.js";
 
-const LEFT = 76, TOP = 4, BOTTOM = 40, MOST_HIGH = 360, AUTO_S = 20;
+const AUTO_S = 20; // a matrix that takes no longer is computed unasked
 const HELP = [
   "Every row is one written token, the first one at the top; every column is one place of the canvas. The colour says how much that place pushed the row's token up (orange) or down (blue) at the moment it was written.",
   "Places that were still masked then have no colour: a row can only have looked at what was there. Rows below the playhead are pale: they are written later.",
@@ -22,7 +22,7 @@ export function createMatrix(root, context, changed) {
   const field = el("div", { class: "matrix-field", role: "img", tabindex: "0" }, later, row, column);
   const box = el("div", { class: "matrix" }, canvas, field), reading = el("p", { class: "reading" });
   root.append(el("header", { class: "panel-head" }, title, help("Attribution matrix", ...HELP), el("span", { class: "axis", text: "written token, in order ↓  place it looked at →" }), run, stop, state), box, reading);
-  let rows = [], width = 0, values = new Map(), way = "", asked = null, subject = null, settings = null, estimate = 0, whole = false, abort = null, painted = "", size = null, moved = "", largest = 0;
+  let rows = [], width = 0, values = new Map(), way = "", subject = null, settings = null, estimate = 0, whole = false, abort = null, painted = "", size = null, moved = "", largest = 0;
 
   const observer = new ResizeObserver(() => draw(context.t));
   observer.observe(box);
@@ -120,58 +120,9 @@ export function createMatrix(root, context, changed) {
     return whole && way.includes(found.method) ? largest : own;
   }
 
-  function measure() {
-    const cell = Math.max(1, Math.min(18, Math.floor((box.clientWidth - LEFT - 1) / Math.max(1, width)), Math.floor(Math.max(180, Math.min(MOST_HIGH, rows.length * 16)) / Math.max(1, rows.length))));
-    size = { cell, width: Math.min(box.clientWidth - LEFT - 1, cell * width), height: Math.min(MOST_HIGH, cell * rows.length) };
-    box.style.height = `${size.height + TOP + BOTTOM}px`;
-    Object.assign(field.style, { left: `${LEFT}px`, top: `${TOP}px`, width: `${size.width}px`, height: `${size.height}px` });
-    const scale = window.devicePixelRatio || 1;
-    canvas.width = Math.round(box.clientWidth * scale);
-    canvas.height = Math.round((size.height + TOP + BOTTOM) * scale);
-    const pen = canvas.getContext("2d");
-    pen.setTransform(scale, 0, 0, scale, 0, 0);
-    return pen;
-  }
+  function paint() { size = paintMatrix({ box, field, canvas }, { rows, width, full: largest || 1, known: (one) => values.get(keyOf(one.step, one.position)), trace: context.trace }); }
 
   const x = (position) => (position / width) * size.width, y = (rank) => (rank / rows.length) * size.height;
-
-  function paint() {
-    const pen = measure(), { trace } = context;
-    pen.fillStyle = hatch(pen);
-    pen.fillRect(LEFT, TOP, size.width, size.height);
-    const full = largest || 1;
-    rows.forEach((one, at) => {
-      const known = values.get(keyOf(one.step, one.position));
-      if (!known) return;
-      known.scores.forEach((value, position) => {
-        const share = (value ?? 0) / full;
-        pen.fillStyle = share === 0 ? token("surface") : `rgb(${(known.signed ? signedRgb(share) : CIVIDIS[index(Math.min(1, share))]).join(" ")})`;
-        pen.fillRect(LEFT + x(position), TOP + y(at), Math.max(0.6, x(1) - (size.cell > 5 ? 1 : 0)), Math.max(0.6, y(1) - (size.cell > 5 ? 1 : 0)));
-      });
-    });
-    pen.strokeStyle = token("line");
-    pen.strokeRect(LEFT - 0.5, TOP - 0.5, size.width + 1, size.height + 1);
-    axes(pen, trace);
-  }
-
-  function axes(pen, trace) {
-    pen.font = '12px "IBM Plex Mono", ui-monospace, monospace';
-    pen.fillStyle = token("muted");
-    pen.textBaseline = "middle";
-    pen.textAlign = "right";
-    const every = Math.max(1, Math.ceil(13 / Math.max(0.1, y(1))));
-    rows.forEach((one, at) => { if (at % every === 0) pen.fillText(`${one.id === trace.start.eos ? "∎" : trace.text(one.id).slice(0, 5).replace(/\s/g, "·")} ${one.position}`, LEFT - 6, TOP + y(at + 0.5)); });
-    pen.textAlign = "center";
-    const step = [1, 2, 5, 10, 20, 50, 100, 200].find((n) => x(n) >= 26) ?? 500;
-    for (let position = 0; position < width; position += step) pen.fillText(String(position), LEFT + x(position + 0.5), TOP + size.height + 12);
-    const prompt = trace.start.prompt_length;
-    pen.beginPath();
-    pen.strokeStyle = token("ink");
-    pen.moveTo(LEFT + x(prompt), TOP); pen.lineTo(LEFT + x(prompt), TOP + size.height + 6);
-    pen.stroke();
-    pen.textAlign = "left";
-    pen.fillText("prompt | answer", Math.max(LEFT, LEFT + x(prompt) - 52), TOP + size.height + 30);
-  }
 
   function draw(t) {
     if (!way || !rows.length || !box.clientWidth) return;

@@ -115,5 +115,5 @@ export function create(root, lane) {
   }
 
   show(tabs[0].name);
-  return { draw, show, destroy() { sight.disconnect(); views.forEach((view) => view.destroy()); panel.remove(); } };
+  return { draw, open(name) { setOpen(true); show(name); panel.scrollIntoView({ block: "nearest" }); panel.focus({ preventScroll: true }); }, destroy() { sight.disconnect(); views.forEach((view) => view.destroy()); panel.remove(); } };
 }

@@ -175,6 +175,10 @@ def test_everything_by_keyboard(short: Site, visit: Visit) -> None:
     page.keyboard.press("Enter")
     position = page.evaluate("([cell, step]) => window.unmask.trace.position(cell, step)", [cell, steps])
     attributed(page, steps, position)
+    for key, tab in (("r", "routes"), ("t", "attribution")):
+        page.keyboard.press(key)
+        page.wait_for_function("tab => document.querySelector(`#why-tab-${tab}`).getAttribute('aria-selected') === 'true'", arg=tab)
+    attributed(page, steps, position)
     page.locator(".why-chip[tabindex='0']").focus()
     page.keyboard.press("End")
     assert page.evaluate("document.activeElement.classList.contains('why-chip')")
