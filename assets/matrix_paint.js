@@ -9,15 +9,15 @@ const LEFT = 76, TOP = 4, BOTTOM = 40, HIGH = [180, 360], CELL = 18, ROW = 16; /
 /** Paint `rows` by `width` and place `field` over them; `known(row)` gives `{scores, signed}` or nothing. Returns the size. */
 export function paintMatrix({ box, field, canvas }, { rows, width, full, known, trace }) {
   const room = box.clientWidth - LEFT - 1, high = Math.max(HIGH[0], Math.min(HIGH[1], rows.length * ROW));
-  const cell = Math.max(1, Math.min(CELL, Math.floor(room / Math.max(1, width)), Math.floor(high / Math.max(1, rows.length))));
-  const size = { width: Math.min(room, cell * width), height: Math.min(HIGH[1], cell * rows.length) };
+  const wide = Math.max(1, Math.min(CELL, Math.floor(room / Math.max(1, width)))), tall = Math.max(1, Math.min(CELL, Math.floor(high / Math.max(1, rows.length))));
+  const size = { width: Math.min(room, wide * width), height: Math.min(HIGH[1], tall * rows.length) };
   box.style.height = `${size.height + TOP + BOTTOM}px`;
   Object.assign(field.style, { left: `${LEFT}px`, top: `${TOP}px`, width: `${size.width}px`, height: `${size.height}px` });
   const scale = window.devicePixelRatio || 1, pen = canvas.getContext("2d");
   canvas.width = Math.round(box.clientWidth * scale);
   canvas.height = Math.round((size.height + TOP + BOTTOM) * scale);
   pen.setTransform(scale, 0, 0, scale, 0, 0);
-  const across = size.width / width, down = size.height / rows.length, gap = cell > 5 ? 1 : 0;
+  const across = size.width / width, down = size.height / rows.length, gap = Math.min(wide, tall) > 5 ? 1 : 0;
   pen.fillStyle = hatch(pen);
   pen.fillRect(LEFT, TOP, size.width, size.height);
   const nothing = token("surface");
