@@ -1,6 +1,6 @@
 // What sets two runs apart: how many places are alike, a table of both, and the way from one difference to the next.
 
-import { compare, countsOf, KINDS, sideOf } from "./compare.js";
+import { compare, countsOf, sideOf } from "./compare.js";
 import { el, help, number, setText } from "./dom.js";
 import { HELP } from "./words.js";
 
@@ -91,7 +91,7 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
       : `They part at step ${whole.fork}. ${place === null ? "Both end with the same answer." : `The first token that stays different is at position ${a.start.prompt_length + place}.`}`);
   }
 
-  return { draw, next, kinds: KINDS, destroy() { root.replaceChildren(); } };
+  return { draw, next, destroy() { root.replaceChildren(); } };
 }
 
 /** Where a branch comes from, in words. */
@@ -104,6 +104,6 @@ export function originOf(trace) {
     write: `position ${position} takes ${name(token)}`, erase: `position ${position} is masked again`, forbid: `${name(token)} is forbidden at position ${position}`,
   })[action]);
   if (decoder) told.push(`${decoder} goes on`);
-  const same = decoder || edits.some(([action]) => action === "erase");
-  return `B is the branch of A at step ${step}: ${told.join("; ")}. ${same ? "The noise is the same at every step and position; the decoder begins anew there." : "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change."}`;
+  const anew = decoder || edits.some(([action]) => action === "erase");
+  return `B is the branch of A at step ${step}: ${told.join("; ")}. ${anew ? "The noise is the same at every step and position; the decoder begins anew there." : "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change."}`;
 }

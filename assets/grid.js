@@ -15,7 +15,7 @@ function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(lay
 
 export function create(root, { trace, lane, clock, select, horizon, marks }) {
   const promptBox = el("div", { class: "prompt-tokens" });
-  const grid = el("div", { class: "tokens", role: "grid", "aria-label": "Answer, one cell per token", "aria-readonly": "true" });
+  const grid = el("div", { class: "tokens", role: "grid", "aria-label": `Answer${lane === 1 ? " of run B" : ""}, one cell per token`, "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
   root.append(
     el("section", { class: "prompt-part", "aria-label": "Prompt" },

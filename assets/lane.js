@@ -2,7 +2,8 @@
 //
 // A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
 // `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
-// `horizon()`, `marks()` and `branch(step, edit)`. To add a view: a part in `parts`, a line in `viewsOf`.
+// `horizon()`, `marks()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
+// or, where it tells of one token, in `inspectorOf`.
 
 import * as candidates from "./candidates.js";
 import { LaneClock } from "./clock.js";
@@ -29,23 +30,25 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, shift }) {
+  build({ clock, select, announce, horizon, marks, branch, canBranch, choices, shift }) {
     const shared = {
       trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
-      canBranch, branch: (step, edit) => branch(this, step, edit),
+      canBranch, choices, branch: (step, asked) => branch(this, step, asked),
       want: (from, to) => { if (!clock.following) this.source.want(from, to); },
     };
     this.shared = shared;
     this.at = parts(this.letter);
     this.root = el("div", { class: "lane", "data-lane": String(this.number) }, this.at.head, el("div", { class: "lane-body" }, this.at.canvas, this.at.answer));
     this.views = viewsOf(this.at, shared);
+    this.inspector = inspectorOf(this.at, shared);
   }
 
   draw(t) {
     const { select, clock } = this.shared;
     if (select.guesses && !clock.following && t > 0) this.source.want(t, Math.min(this.trace.steps, t + 4));
     for (const view of this.views) view.draw(t);
+    if (!this.at.candidates.hidden) for (const view of this.inspector) view.draw(t);
     this.root.dataset.painted = String(t);
     this.root.dataset.lost = String(this.trace.lost);
     this.root.classList.toggle("empty", !this.trace.start);
@@ -70,10 +73,15 @@ function parts(letter) {
   };
 }
 
+/** What is told about one token; of two lanes one is asked at a time. */
+function inspectorOf(at, shared) {
+  return [candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared)];
+}
+
 function viewsOf(at, shared) {
   return [
     summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared), heat.create(at.scores, shared), order.create(at.order, shared),
+    heat.create(at.scores, shared), order.create(at.order, shared),
     tree.create(at.tree, shared),
   ];
 }

@@ -11,6 +11,13 @@ export function attachSecond(base) {
   window.secondParts = { push: attach };
 }
 
+/** What a run may be decoded with: models, and decoders with their settings. */
+export async function choicesOf(base) {
+  const answer = await fetch(new URL("choices", base), { credentials: "same-origin" });
+  if (!answer.ok) throw new Error(String(answer.status));
+  return answer.json();
+}
+
 function create(root, base, tell) {
   const check = el("input", { type: "checkbox", id: "field-b-on", onchange: () => { check.checked ? open() : close(); } });
   const body = el("div", { class: "second-body", hidden: true });
@@ -19,9 +26,7 @@ function create(root, base, tell) {
 
   async function open() {
     try {
-      const answer = await fetch(new URL("choices", base), { credentials: "same-origin" });
-      if (!answer.ok) throw new Error(String(answer.status));
-      choices = await answer.json();
+      choices = await choicesOf(base);
     } catch {
       check.checked = false;
       body.hidden = false;

@@ -2,13 +2,14 @@
 
 import { el, probability, setText } from "./dom.js";
 
-const VERBS = [["write", "write"], ["forbid", "forbid"], ["erase", "erase the token"]];
+const VERBS = [["write", "write"], ["forbid", "forbid"], ["erase", "erase the token"], ["decoder", "go on with"]];
 
-export function create(root, { trace, clock, select, branch, canBranch }) {
+export function create(root, { trace, clock, select, branch, canBranch, choices }) {
   const verb = el("select", { "aria-label": "Change", onchange: refresh }, ...VERBS.map(([value, text]) => el("option", { value, text })));
   const token = el("select", { "aria-label": "Token", onchange: refresh });
+  const decoder = el("select", { "aria-label": "Decoder that goes on", hidden: true, onchange: refresh });
   const where = el("span"), go = el("button", { type: "submit", class: "button", text: "Branch here" });
-  const form = el("form", { onsubmit: submit }, verb, token, where, go);
+  const form = el("form", { onsubmit: submit }, verb, token, decoder, where, go);
   root.append(el("h4", { text: "What if?" }), form, el("p", { text: "The run is decoded again with this change, and all else equal, the noise included; it is shown beside the first one." }));
   root.hidden = true;
   let listed = "", asked = null;
@@ -17,10 +18,19 @@ export function create(root, { trace, clock, select, branch, canBranch }) {
   function change() {
     const cell = select.pin, t = clock.t;
     const state = trace.state(cell, t);
+    if (verb.value === "decoder") return { state, step: t, asked: { decoder: decoder.value } };
     // Another token is put where this one was chosen; what is still masked is decided now.
     const step = verb.value === "erase" || state.masked ? t : state.step;
     const id = verb.value === "erase" ? null : Number(token.value);
-    return { cell, state, step, id, edit: [verb.value, trace.position(cell, step), id] };
+    return { state, step, id, asked: { edits: [[verb.value, trace.position(cell, step), id]] } };
+  }
+
+  async function listDecoders() {
+    try {
+      const { decoders } = await choices();
+      decoder.replaceChildren(...decoders.map(({ name, title }) => el("option", { value: name, text: title })));
+    } catch { decoder.replaceChildren(el("option", { value: "", text: "The list could not be fetched" })); }
+    refresh();
   }
 
   function list(cell, state, t) {
@@ -45,15 +55,17 @@ export function create(root, { trace, clock, select, branch, canBranch }) {
     if (root.hidden) return;
     list(cell, state, t);
     asked = change();
-    token.hidden = verb.value === "erase";
+    token.hidden = verb.value === "erase" || verb.value === "decoder";
+    decoder.hidden = verb.value !== "decoder";
+    if (!decoder.hidden && !decoder.options.length) { decoder.append(el("option", { value: "", text: "…" })); listDecoders(); }
     setText(where, asked.step ? `at step ${asked.step}` : "");
-    const useless = verb.value === "erase" ? state.masked : !token.options.length || (verb.value === "write" && asked.id === state.id);
+    const useless = verb.value === "decoder" ? !decoder.value : verb.value === "erase" ? state.masked : !token.options.length || (verb.value === "write" && asked.id === state.id);
     go.disabled = useless;
   }
 
   function submit(event) {
     event.preventDefault();
-    if (!go.disabled && asked) branch(asked.step, asked.edit);
+    if (!go.disabled && asked) branch(asked.step, asked.asked);
   }
 
   return { draw, destroy() { root.replaceChildren(); } };

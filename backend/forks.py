@@ -18,7 +18,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from backend.canvas import start_of, steps_of
-from backend.decoders.base import Choice, Decoder, resolved
+from backend.decoders.base import Choice, Decoder, Layout, resolved
 from backend.decoders.catalogue import find_decoder
 from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, Fork, RunRequest
@@ -72,12 +72,13 @@ def branched(
     return replace(request, forks=(*request.forks, Fork(at, edits, decoder, dict(settings or {}), parent)))
 
 
-def checked(model: Model, request: RunRequest, positions: range) -> list[Problem]:
-    """Return what is wrong with the forks of ``request``; ``positions`` are those of the answer."""
-    return [Problem("forks", sentence) for fork in request.forks for sentence in _wrong(model, request, fork, positions)]
+def checked(model: Model, request: RunRequest, layout: Layout) -> list[Problem]:
+    """Return what is wrong with the forks of ``request``."""
+    return [Problem("forks", sentence) for fork in request.forks for sentence in _wrong(model, request, fork, layout)]
 
 
-def _wrong(model: Model, request: RunRequest, fork: Fork, positions: range) -> Iterator[str]:
+def _wrong(model: Model, request: RunRequest, fork: Fork, layout: Layout) -> Iterator[str]:
+    positions = range(layout.prompt_length, layout.end)
     if isinstance(fork.step, bool) or not isinstance(fork.step, int) or fork.step < 1:
         yield f"{fork.step!r} is not a step; steps count from 1."
     decoder = find_decoder(fork.decoder) if fork.decoder is not None else None
@@ -85,6 +86,9 @@ def _wrong(model: Model, request: RunRequest, fork: Fork, positions: range) -> I
         yield f"There is no decoder {fork.decoder!r} to go on with."
     elif decoder and decoder.needs - model.capabilities:
         yield f"{decoder.name} needs a model that offers {', '.join(sorted(decoder.needs - model.capabilities))}; {model.name} does not."
+    following = decoder or find_decoder(request.decoder)
+    if following and fork.settings:
+        yield from (f"{problem.field}: {problem.message}" for problem in resolved(following, fork.settings, layout)[1])
     fixed = {positions.start + at for at in request.fixed}
     for action, position, token in fork.edits:
         if action not in ACTIONS:

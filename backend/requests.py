@@ -65,7 +65,7 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
         raise RequestError([Problem("length", f"{request.length} positions become {extent} in whole blocks, after {len(prompt_ids)} "
                                               f"of the prompt, and the window is {window}; ask for fewer.")])
     layout = _layout(len(prompt_ids), extent, fixed)
-    wrong = checked_forks(model, request, range(layout.prompt_length, layout.end))
+    wrong = checked_forks(model, request, layout)
     if wrong:
         raise RequestError(wrong)
     mask_id = OPEN if model.mask_id is None else model.mask_id

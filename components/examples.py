@@ -58,18 +58,25 @@ def opening_of(model: str) -> Opening | None:
     return Opening(task, card.example_prompt) if task else None
 
 
-def described(prompt: str, model: str = "") -> str:
+def described(prompt: str | None, model: str = "") -> str:
     """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it.
 
     An embedded ``model`` that was trained on other tasks is said to be.
     """
+    prompt = prompt or ""
     task = find_task(prompt)
     if task:
-        stranger = bool(model) and model != task.model
-        return Opening(task, prompt).hint + (f" {model} was not trained on this task." if stranger else "")
+        return Opening(task, prompt).hint + (f" {model} was not trained on this task." if _untrained(model, task) else "")
     if _IDS.fullmatch(prompt):
         return "Token ids, given to the model as they are."
     return "No program here can judge an answer to this prompt; it is decoded all the same." if prompt.strip() else ""
+
+
+def _untrained(model: str, task: Task) -> bool:
+    """Tell whether an embedded model was trained on other tasks: a twin is trained on those of its sister."""
+    card = find_model(model)
+    own = find_task(card.example_prompt) if card else None
+    return own is not None and own.model != task.model
 
 
 def prompt_of(typed: str) -> tuple[str | None, tuple[int, ...] | None]:

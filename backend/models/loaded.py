@@ -155,10 +155,21 @@ class LoadedModel:
 
         Raises ``CapabilityError`` for a family whose layers are not taken apart.
         """
+        self._require_routes()
+        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
+
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that vectors of the residual stream would give if they were the last ones.
+
+        Raises ``CapabilityError`` for a family whose layers are not taken apart.
+        """
+        self._require_routes()
+        return self.network.read_out(stream.to(self.device))
+
+    def _require_routes(self) -> None:
         if "flow_routes" not in self.capabilities:
             raise CapabilityError(f"The layers of {self.name} ({self.family}) cannot be taken apart into routes.",
                                   "Use an attribution instead, or another model.")
-        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
 
 
 @remembered

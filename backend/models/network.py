@@ -70,5 +70,8 @@ class Network(Protocol):
     def project(self, rows: Float["... D"]) -> Float["... V"]:
         """Return the logits of rows that ``forward`` returned."""
 
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that a residual stream would give if it were the last one; as ``layer_parts``."""
+
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``; only called with the capability ``flow_routes``."""

@@ -95,6 +95,11 @@ class Stack:
         )
         return stack.norm(hidden.to(stack.norm.weight.device)), output
 
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that a residual stream would give if it were the last one."""
+        norm = self.module.model.norm
+        return self.project(norm(stream.to(norm.weight.device)))
+
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``, computed again from the stream that enters it."""
         block, length = self.module.model.layers[layer], hidden.shape[0]

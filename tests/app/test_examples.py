@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend.tasks.catalogue import TASKS, find_task
-from components.examples import PER_TASK, menu, openings, prompt_of
+from components.examples import PER_TASK, described, menu, openings, prompt_of
 
 EVERY_MODEL = {task.model for task in TASKS}
 
@@ -30,6 +30,13 @@ def test_the_menu_is_grouped_by_task_and_escaped() -> None:
     assert markup.count("<optgroup") == len(TASKS)
     assert markup.count("<option") == len(TASKS) * PER_TASK + 1
     assert 'value="0"' in markup and "${" not in markup and "{{" not in markup
+
+
+@pytest.mark.parametrize(("model", "stranger"), [
+    ("tiny-diffusion", False), ("tiny-causal", False), ("tiny-words", True), ("/models/mine", False), ("", False),
+])
+def test_the_hint_says_when_an_embedded_model_was_trained_on_other_tasks(model: str, stranger: bool) -> None:
+    assert described("sum: 1+2=", model).endswith("was not trained on this task.") is stranger
 
 
 @pytest.mark.parametrize("typed", ["ids:" + "1" * 60 + "x", "ids:" + "1," * 100_000 + "x", "ids:" + " " * 100_000 + "x", " " * 100_000])

@@ -246,6 +246,7 @@ def test_a_branch_is_the_parents_request_with_a_fork_and_leaves_lane_a_alone() -
     ({"run": "gone", "step": 1, "edits": []}, "not kept"), ({"run": RUN_ID, "step": 9, "edits": []}, "give 1 to 2"),
     ({"run": RUN_ID, "step": "x", "edits": []}, "not a step"), ({"step": 1}, "no branch"), (None, "no branch"),
     ({"run": RUN_ID, "step": 1, "edits": [[1, 2, 3, 4, 5]]}, "no branch"), ({"run": RUN_ID, "step": 1, "edits": 5}, "no branch"),
+    ({"run": RUN_ID, "step": 1, "edits": [], "settings": 5}, "no branch"), ({"run": RUN_ID, "step": 1, "edits": [], "settings": "ab"}, "no branch"),
 ])
 def test_a_branch_that_cannot_be_says_why(asked: object, said: str) -> None:
     parent = FakeHandle(recorded())

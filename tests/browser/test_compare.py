@@ -12,7 +12,7 @@ from playwright.sync_api import Browser, Page, expect
 
 from backend import compare, replay, run, same_run
 from backend.canvas import steps_of
-from backend.events import End, Event
+from backend.events import Branch, End, Event
 from components import wire
 from tests.browser.conftest import Site, Visit, fill, painted
 from tests.conftest import WAIT_S
@@ -262,6 +262,42 @@ def test_a_branch_is_shown_beside_its_parent_as_python_decodes_it(real: Site, vi
     said = page.locator(".pair .origin").inner_text()
     assert f"branch of A at step {step.index}" in said and "counterfactual" in said
     assert f"part at step {step.index}" in page.locator(".pair").inner_text()
+    page.evaluate("window.unmask.clock.seek(9)")
+    page.locator("[data-lane='0'] .tokens .cell").first.click()
+    form = page.locator(".inspector:not([hidden]) .whatif")
+    form.get_by_label("Change").select_option("decoder")
+    form.locator("option[value=random_order]").wait_for(state="attached")
+    form.get_by_label("Decoder that goes on").select_option("random_order")
+    form.get_by_role("button", name="Branch here").click()
+    page.wait_for_function("window.unmask.traces[1].end && window.unmask.traces[1].start.request.forks[0].decoder === 'random_order'")
+    other = both(real, page)[1]
+    assert same_run(a[1:10], other[1:10]) and len(steps_of(other)) == 20 and "random_order goes on" in page.locator(".pair .origin").inner_text()
+
+
+def test_a_search_is_drawn_as_a_tree_with_the_winners_path(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    fill(page, "prompt", "sum: 482193+977=")
+    fill(page, "length", "8")
+    page.evaluate("window.unmask.clock.autoReplay = false")
+    page.locator("#field-decoder input").click()
+    page.get_by_role("option", name="Order-Token Search").first.click()
+    page.locator("#settings > button").click()
+    page.locator("#field-settings-order_token_search-block_length input").first.fill("2")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function("window.unmask.trace.start.decoder === 'order_token_search' && window.unmask.trace.end")
+    painted(page, page.evaluate("window.unmask.trace.steps"))
+    branches = [event for event in real.run_of(page).events_so_far if isinstance(event, Branch)]
+    assert page.locator(".search circle").count() == len(branches) + 1
+    assert page.locator(".search path.pruned").count() == sum(not branch.kept for branch in branches)
+    best = max((branch for branch in branches if branch.kept and branch.step == branches[-1].step), key=lambda branch: branch.score)
+    parents, depth = {branch.node: branch.parent for branch in branches}, 0
+    node = best.node
+    while node in parents:
+        node, depth = parents[node], depth + 1
+    assert depth > 1 and page.locator(".search path.won").count() == depth
+    page.locator(".search svg.tree").focus()
+    page.keyboard.press("ArrowRight")
+    page.wait_for_function("document.querySelector('.search .reading').textContent.includes('score')")
 
 
 def test_an_answer_with_blanks_keeps_its_words_locked(real: Site, visit: Visit) -> None:

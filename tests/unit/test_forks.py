@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from backend import Edit, RequestError, RunRequest, branch, from_json, replay, run, same_run, to_json
+from backend import Edit, RequestError, RunRequest, branch, from_json, replay, run, run_many, same_run, to_json
 from backend.canvas import end_of, start_of, steps_of
 from backend.forks import branched
 from backend.noise import KeyedNoise
@@ -144,6 +144,21 @@ def test_a_fixed_position_and_other_weights_are_refused() -> None:
     other.weights_hash = "1" * 16
     with pytest.raises(RequestError, match="other weights|were made with the weights"):
         branch(other, events, 2)
+
+
+def test_who_goes_on_is_checked_before_any_pass() -> None:
+    for decoder, settings, said in (("nobody", None, "no decoder 'nobody'"), ("dream", {"alg": "x"}, "settings.alg"), (None, {"steps": 0}, "settings.steps")):
+        with pytest.raises(RequestError, match=said):
+            branch(FakeModel(), parent(), 3, decoder=decoder, settings=settings)
+
+
+def test_a_lane_that_fails_leaves_the_other_as_it_would_be_alone() -> None:
+    plain = RunRequest("llada", prompt="2+2=", length=12, seed=5)
+    failing = branched(parent(), 6, [("erase", steps_of(parent())[9].writes[0][0])])
+    lanes: dict[int, list] = {0: [], 1: []}
+    for lane, event in run_many(FakeModel(), [plain, failing]):
+        lanes[lane].append(event)
+    assert end_of(lanes[1]).reason == "error" and same_run(lanes[0], run(FakeModel(), plain))
 
 
 def test_a_branch_survives_json() -> None:
