@@ -47,6 +47,7 @@ class Settings:
     unread_s: int = _limit(15, "Seconds that a run goes on while nobody reads it.", 1, 86400)
     kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)
     kept_mb: int = _limit(512, "Megabytes that the finished runs kept in memory may take together.", 1, 1048576)
+    sessions_max: int = _limit(256, "Open pages whose state is kept, about 0.5 MB each; beyond it the longest unused is forgotten.", 1, 65536)
     threads: int = _limit(0, "Threads of a forward pass on the CPU; 0 picks by model size.", 0, 256)
 
     @classmethod

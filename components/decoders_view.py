@@ -204,4 +204,6 @@ def settings_text(settings: str) -> str:
 def _claims() -> Markup:
     if not measured.CLAIMS.is_file():
         return tag("p", "No claim has been tried here yet. The page is written by ", tag("code", measured.CLAIMS_COMMAND), ".")
-    return tag("div", rendered(measured.CLAIMS.read_text(encoding="utf-8"), level=3), class_="prose")
+    source = measured.CLAIMS.read_text(encoding="utf-8")
+    title, _, rest = source.partition("\n")
+    return tag("div", rendered(rest if title.startswith("# ") else source), class_="prose")  # the section has a title already

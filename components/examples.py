@@ -58,11 +58,12 @@ def opening_of(model: str) -> Opening | None:
     return Opening(task, card.example_prompt) if task else None
 
 
-def described(prompt: str, model: str = "") -> str:
+def described(prompt: str | None, model: str = "") -> str:
     """Return what the task of ``prompt`` asks for, or that nothing can judge an answer to it.
 
     An embedded ``model`` that was trained on other tasks is said to be.
     """
+    prompt = prompt or ""
     task = find_task(prompt)
     if task:
         return Opening(task, prompt).hint + (f" {model} was not trained on this task." if _untrained(model, task) else "")

@@ -83,7 +83,7 @@ class Desk:
 
     def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
         """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
-        yield from self._started("", lambda: [self._branched(event._data)], KEPT)
+        yield from self._started("", lambda: [self._branched(carried(event))], KEPT)
 
     def _branched(self, asked: Any) -> tuple[str, RunRequest]:
         """Return the model and request of a branch, from what the browser asks.
@@ -227,7 +227,7 @@ class Desk:
 
     def open_example(self, event: gr.EventData) -> tuple[Any, ...]:
         """Return prompt, model and length of the example that was picked."""
-        index = (event._data or {}).get("index")
+        index = carried(event).get("index")
         if not isinstance(index, int) or not 0 <= index < len(self._offered):
             return (gr.skip(),) * 3
         opening = self._offered[index]
@@ -235,8 +235,8 @@ class Desk:
 
     def open_link(self, event: gr.EventData) -> list[Any]:
         """Return the fields of a request that was not typed, and the opener's answer about it."""
-        asked, kept = links.opened(event._data, self._engine)
-        return [*links.shown(asked, self._controls), links.answer(event._data.get("n"), asked, kept)]
+        asked, kept = links.opened(carried(event), self._engine)
+        return [*links.shown(asked, self._controls), links.answer(carried(event).get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({
@@ -270,6 +270,11 @@ class _Aside:
         """Wait up to ``seconds`` and tell whether the work is over."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+
+def carried(event: gr.EventData) -> dict[str, Any]:
+    """Return what the browser sent with an event: its fields, or none where it sent nothing of the kind."""
+    return event._data if isinstance(event._data, dict) else {}
 
 
 def group_classes(shown: bool) -> list[str]:

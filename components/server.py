@@ -36,6 +36,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(router(engine, settings.root_path))
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
+    page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Gate, takes=inputs_of(page))
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(

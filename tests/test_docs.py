@@ -114,7 +114,7 @@ def readmes_decoder() -> str:
 
 def test_the_readmes_decoder_runs_from_outside_the_package_and_takes_forty_lines(tmp_path: Path) -> None:
     code = readmes_decoder()
-    assert code.count("\n") <= 40
+    assert README.split("## Add a decoder")[1].split("\n## ")[0].count("\n") <= 40
     (tmp_path / "widest_margin.py").write_text(code, encoding="utf-8")
     command = next(line for line in COMMANDS if "--decoders widest_margin --decoder" in line)
     assert "python app.py --decoders widest_margin" in COMMANDS

@@ -106,11 +106,16 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model_name: str, request: RunRequest) -> FakeHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "") -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal
         self.submitted.append((model_name, request))
+        return self.handle
+
+    def keep(self, events: Sequence[Event]) -> FakeHandle:
+        """Keep a run that was made elsewhere."""
+        self.handle = FakeHandle(events)
         return self.handle
 
     def find(self, run_id: str) -> FakeHandle | None:

@@ -22,6 +22,17 @@ class Visitor:
         self._parts = {item["id"]: item["props"] for item in config["components"]}
         self._listeners = {item["api_name"]: item for item in config["dependencies"]}
 
+    def arrive(self) -> None:
+        """Open the line by which the server knows that the page is open."""
+        self._here = http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)
+        self._here.request("GET", f"/gradio_api/heartbeat/{self.session}", headers={"accept": "text/event-stream"})
+        self._here.getresponse().readline()
+
+    def close(self) -> None:
+        """Close that line, as a closed tab does."""
+        if self._here.sock is not None:
+            self._here.sock.close()
+
     def get(self, path: str) -> tuple[int, bytes]:
         """Return status and content of a page."""
         line = http.client.HTTPConnection(self._host, timeout=TIMEOUT_S)

@@ -22,6 +22,8 @@ FREE_S = 1.0
 PASS_S = 0.15
 """A pass long enough that the server hears of a lost line during it."""
 
+WARM_UP = 10
+
 OURS = ("decoding", "stream", "batches", "_decode", "choosing")
 
 
@@ -39,6 +41,7 @@ def memory() -> int:
 def left_at(served: Served, how: str, step: int) -> tuple[int, float]:
     """Start a run, leave it at ``step``; return further passes and the seconds until its slot was free."""
     visitor, model = Visitor(served.address), served.model
+    visitor.arrive()
     visitor.call("submit", prompt="2+2=", length="64").finish()
     messages, before = visitor.call("stream"), model.passes
     stream = messages.texts()
@@ -53,12 +56,14 @@ def left_at(served: Served, how: str, step: int) -> tuple[int, float]:
     further = model.passes - at
     if how == "stop":
         messages.finish()
+    visitor.close()
     return further, took
 
 
 def leave(served: Served, how: str, times: int) -> None:
     rng, found = random.Random(how), []
-    left_at(served, how, 1)  # to warm up
+    for _ in range(WARM_UP if times >= 100 else 1):  # the runs that are kept, and what the libraries keep
+        left_at(served, how, 1)
     alive, held = generators(), memory()
     for _ in range(times):
         found.append(left_at(served, how, rng.randrange(1, 6)))
@@ -75,7 +80,7 @@ def leave(served: Served, how: str, times: int) -> None:
 def slow(serve: Callable[..., Served]) -> Served:
     model = SlowModel()
     model.pass_s = PASS_S
-    return serve(model, max_running=1, max_queued=4)
+    return serve(model, max_running=1, max_queued=4, kept_runs=8, sessions_max=8)
 
 
 @pytest.mark.parametrize("how", ["stop", "lost line"])
@@ -87,6 +92,15 @@ def test_leaving_frees_the_model_within_one_pass(slow: Served, how: str) -> None
 @pytest.mark.parametrize("how", ["stop", "lost line"])
 def test_a_hundred_leave(slow: Served, how: str) -> None:
     leave(slow, how, 100)
+
+
+def test_the_state_of_closed_pages_does_not_pile_up(serve: Callable[..., Served]) -> None:
+    served = serve(SlowModel(), sessions_max=4)
+    for _ in range(12):
+        Visitor(served.address).call("submit", prompt="2+2=", length="1").finish()
+    gc.collect()
+    holders = [item for item in gc.get_objects() if type(item).__name__ == "StateHolder" and item.session_data]
+    assert [len(item.session_data) for item in holders if item.capacity == 4] == [4]
 
 
 def test_a_run_whose_reader_never_comes_is_ended(serve: Callable[..., Served]) -> None:
