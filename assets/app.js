@@ -11,10 +11,13 @@ import { Lane } from "./lane.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
+import * as settled from "./settled.js";
 import { Select } from "./select.js";
 import { createStudio } from "./studio.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
+import * as why from "./why.js";
+import "./believe.js"; // joins the tabs of why.js
 
 const BASE = new URL("../", import.meta.url);
 const VISIBLE_RATE = 8; // steps a second that an eye can follow
@@ -200,10 +203,10 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"),
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"),
     pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
     tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
-  root.replaceChildren(at.banners, at.stage, at.clock, at.charts, at.end);
+  root.replaceChildren(at.banners, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
   const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE) };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
@@ -211,8 +214,10 @@ function build(root) {
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
+  const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
+  views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);

@@ -17,9 +17,6 @@ const FILES = [
 ];
 
 export function createKeep({ root, base, trace, clock, select, load, note }) {
-  const save = el("button", { type: "button", class: "button", text: "Save", title: "Keep this run in this browser", onclick: keep });
-  const runs = el("button", { type: "button", class: "button", text: "Runs", title: "Runs kept in this browser; open one from a file or text", onclick: show });
-  const exporting = el("button", { type: "button", class: "button", text: "Export", title: "Take this run away as a file or picture", onclick: () => { offer(); files.showModal(); } });
   const list = el("ul", { class: "kept" }), said = el("p", { class: "kept-said", role: "status" });
   const pasted = el("textarea", { rows: 4, "aria-label": "A run as text", placeholder: "A run file or JSON lines, pasted here", spellcheck: "false" });
   const file = el("input", { type: "file", accept: ".unmask,.jsonl,.json,.txt", "aria-label": "A run file", onchange: readFile });
@@ -34,7 +31,7 @@ export function createKeep({ root, base, trace, clock, select, load, note }) {
   const address = (what) => new URL(`runs/${encodeURIComponent(trace.start.run)}/${what}`, base);
   const say = (words, bad = false) => { said.textContent = words; said.classList.toggle("bad", bad); };
 
-  async function keep() {
+  async function save() {
     if (!trace.end) { note("This run is not over yet. Save it once it has ended.", "bad"); return; }
     try {
       const answer = await fetch(address("run.unmask"), { credentials: "same-origin" });
@@ -120,7 +117,7 @@ export function createKeep({ root, base, trace, clock, select, load, note }) {
     } catch { say("The server could not be reached. The run that is shown is untouched.", true); }
   }
 
-  function offer() {
+  function exporting() {
     const files_ = FILES.map(([title, what, file_]) => entry(title, what, el("a", { class: "button", href: address(file_).href, download: file_, text: "Download", "aria-label": `Download: ${title}` })));
     const pictures = [
       ["Picture", `SVG of step ${clock.t}, for print and slides`, "canvas.svg", async () => drawn(false)],
@@ -128,6 +125,7 @@ export function createKeep({ root, base, trace, clock, select, load, note }) {
       ["Moving picture", "SVG that plays the whole run, for slides", "run.svg", async () => drawn(true)],
     ].map(([title, what, file_, make]) => entry(title, what, el("button", { type: "button", class: "button", text: "Download", "aria-label": `Download: ${what}`, onclick: () => hand(file_, make) })));
     options.replaceChildren(...files_, ...pictures);
+    files.showModal();
   }
 
   const drawn = (played) => new Blob([asText(picture(trace, clock.t, select.layer, { played }))], { type: "image/svg+xml" });
@@ -142,7 +140,5 @@ export function createKeep({ root, base, trace, clock, select, load, note }) {
     } catch { note("This browser could not make the picture.", "bad"); }
   }
 
-  function draw() { save.disabled = exporting.disabled = !trace.start; }
-
-  return { buttons: [save, runs, exporting], draw };
+  return { save, show, exporting };
 }

@@ -6,14 +6,14 @@ const STORED = "unmask-keys";
 const LIST = [
   ["Space", "play or pause"], ["← →", "one step back or forward; with Shift ten"], ["Home  End", "first or last step"],
   ["[  ]", "slower or faster"], ["1 – 6", "colour by order, confidence, …"], ["G", "best guesses on or off"],
-  ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["Enter", "pin a token; arrows move between tokens"],
-  ["Esc", "unpin, close"], ["/", "go to the prompt"], ["?", "this list"],
+  ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["T  R", "why this token: attribution, routes"], ["Enter", "pin a token; arrows move between tokens"],
+  ["Esc", "unpin, close"], ["Page Up  Page Down", "in a lesson: step back or on"], ["/", "go to the prompt"], ["?", "this list"],
 ];
 
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
 const TYPED = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable], [role=textbox], [role=listbox]";
 
-export function listen({ root, trace, clock, select, differ, layers, panels }) {
+export function listen({ root, trace, clock, select, differ, layers, panels, explain }) {
   let on = true;
   try { on = localStorage.getItem(STORED) !== "off"; } catch { /* storage may be switched off */ }
   const check = el("input", { type: "checkbox", onchange: () => {
@@ -35,6 +35,7 @@ export function listen({ root, trace, clock, select, differ, layers, panels }) {
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
     d: () => select.setSigns(!select.signs), n: () => differ.next(),
     s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
+    t: () => explain("attribution"), r: () => explain("routes"),
     "/": () => document.querySelector("#field-prompt textarea, #field-prompt input")?.focus(), "?": () => dialog.showModal(),
   };
 

@@ -155,7 +155,6 @@ export function createLessons({ root, base, trace, opener, load, note }) {
     document.body.classList.toggle("presenting", on);
     setText(stage, on ? "Leave full screen" : "Full screen");
   });
-  document.addEventListener("click", (event) => { if (event.target.closest("#lessons-open")) menu(); });
   document.addEventListener("keydown", (event) => {
     if (!lesson || sheet.open || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
     if (event.key === "PageDown") { event.preventDefault(); forward(); }

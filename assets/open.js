@@ -5,6 +5,8 @@ import { layersOf } from "./legend.js";
 import { short } from "./link.js";
 import { UNITS } from "./clock.js";
 
+const AGAIN_MS = 2000;
+
 export function createOpener({ trace, clock, select, load, note }) {
   let part = null, unsent = null, pending = null, number = 0;
 
@@ -41,8 +43,8 @@ export function createOpener({ trace, clock, select, load, note }) {
     if (button.disabled) document.getElementById("stop")?.click();
     await until(button, () => !button.disabled);
     if (pending !== wanted) return;
-    button.click();
-    await until(button, () => button.disabled);
+    // The library drops a press while it still closes the run before: press again. One that it has taken is not taken twice.
+    do button.click(); while (!(await until(button, () => button.disabled, AGAIN_MS)) && pending === wanted);
     await until(button, () => !button.disabled);
     if (pending === wanted && [wanted.before, "example"].includes(trace.start?.run ?? null)) {
       drop();
@@ -82,9 +84,9 @@ export function createOpener({ trace, clock, select, load, note }) {
       if (layersOf(trace).some((layer) => layer.name === score)) select.setLayer(score);
       else missing.push(`colour “${short(score)}”`);
     }
+    select.clear();
     if (p !== null) {
       const cell = trace.order(clock.t)[p];
-      select.clear();
       if (cell === undefined || p < trace.start.prompt_length) missing.push(`position ${p} of the answer`);
       else select.togglePin(cell);
     }
@@ -99,11 +101,13 @@ export function createOpener({ trace, clock, select, load, note }) {
   return { open, answered, show, draw, destroy() { drop(); }, get busy() { return pending !== null; } };
 }
 
-/** Resolve when `met` holds; asked whenever an attribute of `node` changes. */
-function until(node, met) {
+/** Resolve with true when `met` holds, asked whenever an attribute of `node` changes; with false after `ms`, if given. */
+function until(node, met, ms = 0) {
   return new Promise((resolve) => {
-    if (met()) return resolve();
-    const watcher = new MutationObserver(() => { if (met()) { watcher.disconnect(); resolve(); } });
+    if (met()) return resolve(true);
+    const done = (held) => { watcher.disconnect(); resolve(held); };
+    const watcher = new MutationObserver(() => { if (met()) done(true); });
     watcher.observe(node, { attributes: true });
+    if (ms) setTimeout(() => done(met()), ms);
   });
 }

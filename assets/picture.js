@@ -5,13 +5,14 @@ import { number, svg } from "./dom.js";
 import { chunks, layoutOf } from "./layout.js";
 import { CSS, DARK_TEXT, index, token } from "./palette.js";
 
-const CELL = 34, GAP = 3, MARGIN = 16, HEAD = 64, FOOT = 28, ROW_MAX = 24, STEP_S = 0.4, HOLD_S = 2;
+const CELL = 34, GAP = 3, MARGIN = 16, HEAD = 64, FOOT = 28, ROW_MAX = 24, SIGN = 7.3, STEP_S = 0.4, HOLD_S = 2;
 const FONT = "IBM Plex Mono, ui-monospace, Menlo, Consolas, monospace";
 
 /** Return the element of the picture at step `t`, coloured by `layer`; `played` adds every other step as an animation. */
 export function picture(trace, t, layer, { played = false } = {}) {
   const { rows, wide } = arranged(trace, t);
-  const width = Math.max(420, MARGIN * 2 + Math.max(...rows.map((row) => row.length)) * (wide + GAP));
+  const foot = legend(trace, layer), lines = [title(trace).length * 9.8, settingsLine(trace).length * SIGN, (foot.length + 20) * SIGN];
+  const width = MARGIN * 2 + Math.ceil(Math.max(360, ...lines, ...rows.map((row) => row.length * (wide + GAP))));
   const height = HEAD + rows.length * (CELL + GAP) + FOOT + MARGIN;
   const shown = played ? Array.from({ length: trace.steps + 1 }, (_, step) => step) : [t];
   const cells = rows.flatMap((row, y) => row.map((cell, x) => place(trace, cell, MARGIN + x * (wide + GAP), HEAD + y * (CELL + GAP), wide, layer, shown)));
@@ -21,7 +22,7 @@ export function picture(trace, t, layer, { played = false } = {}) {
     svg("text", { x: MARGIN, y: 26, fill: token("ink"), "font-size": 16, "font-weight": 700, text: title(trace) }),
     svg("text", { x: MARGIN, y: 46, fill: token("muted"), "font-size": 12, text: settingsLine(trace) }),
     ...cells,
-    svg("text", { x: MARGIN, y: height - 18, fill: token("muted"), "font-size": 12, text: legend(trace, layer) }));
+    svg("text", { x: MARGIN, y: height - 18, fill: token("muted"), "font-size": 12, text: foot }));
   if (played) root.append(progress(trace, width, height));
   else root.append(svg("text", { x: width - MARGIN, y: height - 18, fill: token("ink"), "font-size": 12, "text-anchor": "end", text: `step ${t} of ${trace.steps}` }));
   return root;

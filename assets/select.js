@@ -4,6 +4,7 @@ export class Select {
   constructor() {
     this.hover = null; // {cell, step}: step is null where the playhead's step is meant
     this.pin = null;   // a cell
+    this.pinLane = 0;  // the lane in which it was pinned
     this.lane = 0;     // the lane pointed at last; cells are those of the first lane
     this.layer = "order";
     this.guesses = true;
@@ -28,7 +29,7 @@ export class Select {
 
   togglePin(cell, lane = 0) {
     this.pin = this.pin === cell && this.lane === lane ? null : cell;
-    this.lane = lane;
+    this.lane = this.pinLane = lane;
     this._changed();
   }
 

@@ -29,6 +29,8 @@ async function within(mode, work) {
       transaction.oncomplete = () => resolve(asked.result);
       transaction.onabort = transaction.onerror = () => reject(refused(transaction.error ?? asked.error));
     });
+  } catch (error) {
+    throw error instanceof StorageRefused ? error : refused(error);
   } finally {
     base.close();
   }

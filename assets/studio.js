@@ -1,8 +1,7 @@
 // What stands around the player: links, lessons, kept runs. One object with the interface of a view.
+// Lessons and kept runs are fetched when they are first wanted: a page that only runs is lighter.
 
 import { el, icon } from "./dom.js";
-import { createKeep } from "./keep.js";
-import { createLessons } from "./lessons.js";
 import { readLink, writeLink } from "./link.js";
 import { createOpener } from "./open.js";
 
@@ -12,15 +11,21 @@ export function createStudio({ root, trace, clock, select, load }) {
   const note = noteBar(root);
   const opener = createOpener({ trace, clock, select, load, note: note.say });
   const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
-  const keep = createKeep({ root, base: BASE, trace, clock, select, load, note: note.say });
+  const parts = { root, base: BASE, trace, clock, select, opener, load, note: note.say };
+  const keep = once(async () => (await import("./keep.js")).createKeep(parts));
+  const lessons = once(async () => (await import("./lessons.js")).createLessons(parts));
+  const unreachable = () => note.say("This part of the page could not be fetched: the connection to the server is lost.", "bad");
+  const deed = (text, title, act) => el("button", { type: "button", class: "button", text, title, onclick: () => keep().then(act, unreachable) });
+  const ofRun = [share, deed("Save", "Keep this run in this browser", (part) => part.save()), deed("Export", "Take this run away as a file or picture", (part) => part.exporting())];
+  const runs = deed("Runs", "Runs kept in this browser; open one from a file or text", (part) => part.show());
   // A run exported as a page of its own has no server to ask: it plays, and nothing else.
   const alone = document.getElementById("unmask-run") !== null;
-  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run", hidden: alone }, share, ...keep.buttons);
+  const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run", hidden: alone }, ...ofRun, runs);
   const banners = root.querySelector(".banners");
   const top = el("div", { class: "topline" });
   banners.before(note.element, top);
   top.append(banners, deeds);
-  const lessons = createLessons({ root, base: BASE, trace, opener, load, note: note.say });
+  let lesson = null; // the lessons, once one was wanted
 
   /** The address of what is shown now: of a branch only its run, which no request can repeat from the start. */
   function address() {
@@ -56,15 +61,28 @@ export function createStudio({ root, trace, clock, select, load }) {
   function follow() {
     const link = readLink(location.hash);
     if (link.kind === "refused") note.say(link.notices.join(" "), "bad");
-    else if (link.kind === "lesson") lessons.open(link.lesson, link.step);
-    else if (link.kind === "run") { if (lessons.shown) lessons.close(); note.say("Opening the link: its request is filled in and run."); opener.open(link, note.settle); }
+    else if (link.kind === "lesson") teach((part) => part.open(link.lesson, link.step));
+    else if (link.kind === "run") {
+      if (lesson?.shown) lesson.close();
+      note.say("Opening the link: its request is filled in and run.");
+      opener.open(link, note.settle);
+    }
   }
 
+  function teach(act) { lessons().then((part) => { lesson = part; return act(part); }).catch(unreachable); }
+
+  document.addEventListener("click", (event) => { if (event.target.closest("#lessons-open")) teach((part) => part.menu()); });
   addEventListener("hashchange", follow);
   window.unmask.answered = opener.answered;
   window.unmask.address = address;
   if (!alone) follow();
-  return { draw: (t) => { share.disabled = !trace.start; keep.draw(); opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+  return { draw: (t) => { for (const button of ofRun) button.disabled = !trace.start; opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+}
+
+/** Return a function that does `make` once; after a failure it tries again. */
+function once(make) {
+  let made = null;
+  return () => (made ??= make().catch((error) => { made = null; throw error; }));
 }
 
 /** The answer with blanks of a run in which tokens were fixed: what is typed as such a template. */

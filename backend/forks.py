@@ -107,6 +107,11 @@ class Interventions:
     def __init__(self, forks: Sequence[Fork]) -> None:
         self._edits = [(fork.step, edit) for fork in forks for edit in fork.edits]
 
+    @property
+    def forbid(self) -> bool:
+        """Whether some token is forbidden somewhere, so that logits are changed before they are looked at."""
+        return any(edit.action == "forbid" for _, edit in self._edits)
+
     def allowed(self, logits: Float["M V"], positions: Sequence[int], step: int) -> Float["M V"]:
         """Return the logits with the tokens that are forbidden at ``step`` made impossible."""
         barred = {(edit.position, edit.token) for since, edit in self._edits if edit.action == "forbid" and since <= step}

@@ -36,12 +36,18 @@ class KeyedNoise:
 
     def __init__(self, seed: int) -> None:
         self._seed = seed
+        self._sources: dict[int, tuple[np.random.Generator, dict]] = {}
 
     def uniform(self, stream: int, step: int, position: int, size: int) -> np.ndarray:
         """Return ``size`` float64 draws from the open interval (0, 1) for this place."""
-        source = np.random.Philox(key=[self._seed, stream], counter=[0, 0, position, step])
-        draws = np.random.Generator(source).random(size)
-        return np.maximum(draws, np.finfo(np.float64).tiny)
+        if stream not in self._sources:
+            source = np.random.Generator(np.random.Philox(key=[self._seed, stream], counter=0))
+            self._sources[stream] = (source, source.bit_generator.state)
+        # The generator is moved to the address: making a new one costs several times the draws.
+        source, state = self._sources[stream]
+        state["state"]["counter"] = np.array((0, 0, position, step), dtype=np.uint64)
+        source.bit_generator.state = state
+        return np.maximum(source.random(size), np.finfo(np.float64).tiny)
 
 
 def gumbel(

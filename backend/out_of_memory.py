@@ -9,8 +9,8 @@ from collections.abc import Sequence
 import torch
 
 from backend.errors import AppError
-from backend.models.base import Model, ModelOutput
-from backend.passes import Pass, forward_together
+from backend.models.base import Model
+from backend.passes import Pass, Reply, forward_together
 
 log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ def is_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(sign in str(error).lower() for sign in _SIGNS)
 
 
-def passes_together(model: Model, asked: Sequence[Pass]) -> Sequence[ModelOutput | Exception]:
+def passes_together(model: Model, asked: Sequence[Pass]) -> Sequence[Reply | Exception]:
     """Return what each pass gives, or the error that its run ends with.
 
     Any failure of the model ends the runs that shared the pass, but running out of memory: then each

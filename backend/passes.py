@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 
 from backend.models.base import Cache, Model, ModelOutput
+from backend.observing import BLOCK_ELEMENTS, Seen, Watch, observe_together
 from backend.shapes import Bool, Float, Int
 
 
@@ -29,6 +30,8 @@ class Pass:
     attentions: bool = False
     conditioning: Float["B R V"] | None = None
     """Logits of the pass before, for a model that conditions on itself."""
+    watch: Watch | None = None
+    """Who observes the projected rows, so that runs which share the pass are observed together."""
 
     @property
     def rows(self) -> int:
@@ -42,12 +45,19 @@ class Pass:
         return (
             self.canvases.shape[1], self.compute, self.allowed is None,
             None if self.cache is None else self.cache.length, self.keep_cache, self.hidden_states, self.attentions,
-            self.conditioning is None,
+            self.conditioning is None, self.watch is None,
         )
 
 
+@dataclass(frozen=True)
+class Reply(ModelOutput):
+    """What a pass gave; ``seen`` where its rows were observed in the pass (``logits`` are then overwritten)."""
+
+    seen: Seen | None = None
+
+
 @torch.no_grad()
-def forward_together(model: Model, passes: Sequence[Pass]) -> list[ModelOutput]:
+def forward_together(model: Model, passes: Sequence[Pass]) -> list[Reply]:
     """Return what each of these passes, all of one kind, gives; the model is called once."""
     first = passes[0]
     project = torch.cat([item.project for item in passes])
@@ -60,13 +70,26 @@ def forward_together(model: Model, passes: Sequence[Pass]) -> list[ModelOutput]:
         **({} if first.conditioning is None else {"conditioning": torch.cat([item.conditioning for item in passes])}),
         keep_cache=first.keep_cache, hidden_states=first.hidden_states, attentions=first.attentions,
     )
+    seen = _observed(passes, output.logits)
     logits = output.logits.split([int(item.project.sum()) for item in passes])
     parts, begin = [], 0
-    for item, rows in zip(passes, logits, strict=True):
+    for item, rows, found in zip(passes, logits, seen, strict=True):
         end = begin + len(item.canvases)
-        parts.append(_part(output, slice(begin, end), rows))
+        parts.append(_part(output, slice(begin, end), rows, found))
         begin = end
     return parts
+
+
+def _observed(passes: Sequence[Pass], logits: Float["R V"]) -> list[Seen | None]:
+    """Return what each run saw; None for those that look themselves.
+
+    They do where the logits are many, since reading those together would save nothing and hold all of
+    them at once, and where some are not finite: that is the affair of the run that has them.
+    """
+    alone: list[Seen | None] = [None] * len(passes)
+    if passes[0].watch is None or logits.numel() > BLOCK_ELEMENTS or not bool(logits.isfinite().all()):
+        return alone
+    return list(observe_together([item.watch for item in passes], logits))
 
 
 def repeated(cache: Cache, count: int) -> Cache:
@@ -86,11 +109,11 @@ def _joined(caches: Sequence[Cache]) -> Cache:
     )
 
 
-def _part(output: ModelOutput, rows: slice, logits: torch.Tensor) -> ModelOutput:
+def _part(output: ModelOutput, rows: slice, logits: torch.Tensor, seen: Seen | None) -> Reply:
     cache = output.cache and Cache(
         tuple(item[rows] for item in output.cache.keys), tuple(item[rows] for item in output.cache.values)
     )
-    return ModelOutput(
+    return Reply(
         logits, cache, tuple(item[rows] for item in output.hidden_states),
-        tuple(item[rows] for item in output.attentions),
+        tuple(item[rows] for item in output.attentions), seen,
     )

@@ -13,10 +13,10 @@ from collections.abc import Hashable, Iterator, Sequence
 from backend.errors import AppError
 from backend.events import End, Event, RunRequest, Totals
 from backend.forks import staged
-from backend.models.base import Model, ModelOutput
+from backend.models.base import Model
 from backend.noise import Noise
 from backend.out_of_memory import REMEDY, is_memory, passes_together
-from backend.passes import Pass
+from backend.passes import Pass, Reply
 from backend.requests import Plan, prepare
 from backend.world import Decoding, Limits, Spent, World
 
@@ -24,6 +24,9 @@ log = logging.getLogger(__name__)
 
 BATCH_ROWS = 16384
 """Sequences x positions of one shared forward pass, at most."""
+
+BATCH_ROWS_CPU = 384
+"""The same on a processor: more rows leave its cache and each costs more, fewer do not fill it."""
 
 
 FAILED = "The run failed inside the program; what it had written is kept. The log says more."
@@ -73,6 +76,7 @@ class Lanes:
 
     def __init__(self, model: Model) -> None:
         self._model = model
+        self._room = BATCH_ROWS_CPU if model.device.type == "cpu" else BATCH_ROWS
         self._waiting: dict[Hashable, tuple[Decoding, Pass]] = {}
 
     @property
@@ -91,7 +95,7 @@ class Lanes:
             if not keys:
                 continue
             asked = [self._waiting[key][1] for key in keys]
-            parts: Sequence[ModelOutput | Exception] = passes_together(self._model, asked)
+            parts: Sequence[Reply | Exception] = passes_together(self._model, asked)
             for key, part in zip(keys, parts, strict=True):
                 if key in self._waiting:
                     yield from self._advance(key, self._waiting.pop(key)[0], part)
@@ -112,7 +116,7 @@ class Lanes:
         self._waiting.clear()
 
     def _advance(
-        self, key: Hashable, process: Decoding, reply: ModelOutput | Exception | None
+        self, key: Hashable, process: Decoding, reply: Reply | Exception | None
     ) -> list[tuple[Hashable, Event]]:
         """Feed a run and collect its events until it asks for a pass or is over."""
         events: list[tuple[Hashable, Event]] = []
@@ -130,12 +134,12 @@ class Lanes:
         return events
 
     def _groups(self) -> list[list[Hashable]]:
-        """Return the waiting runs, those of one kind of pass together, within ``BATCH_ROWS``."""
+        """Return the waiting runs, those of one kind of pass together, within the rows that one may have."""
         groups: list[list[Hashable]] = []
         room: dict[Hashable, tuple[list[Hashable] | None, int]] = {}
         for key, (_, asked) in self._waiting.items():
             group, used = room.get(asked.kind, (None, 0))
-            if group is None or used + asked.rows > BATCH_ROWS:
+            if group is None or used + asked.rows > self._room:
                 group, used = [], 0
                 groups.append(group)
             group.append(key)
@@ -144,7 +148,7 @@ class Lanes:
 
 
 def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = None) -> Decoding:
-    """Yield the events of one run, and a ``Pass`` wherever a ``ModelOutput`` is to be sent in."""
+    """Yield the events of one run, and a ``Pass`` wherever a ``Reply`` is to be sent in."""
     world = World(model, plan, limits, noise)
     yield world.start()
     reason, message = "done", ""

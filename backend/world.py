@@ -16,18 +16,18 @@ from backend.decoders.base import Choice, Decoder, Layout, View
 from backend.errors import AppError
 from backend.events import Branch, Event, Start, Step, Write
 from backend.forks import Interventions
-from backend.models.base import Model, ModelOutput
+from backend.models.base import Model
 from backend.noise import KeyedNoise, Noise
-from backend.observing import Observer, Seen, glance
-from backend.passes import Pass
+from backend.observing import Observer, Seen, Watch, glance
+from backend.passes import Pass, Reply
 from backend.requests import Plan
 from backend.shapes import Bool, Float, Int
 from backend.tape import Tape
 
-Asking = Generator[Pass, ModelOutput, Any]
+Asking = Generator[Pass, Reply, Any]
 """A generator that asks for passes and returns something."""
 
-Decoding = Generator[Pass | Event, ModelOutput | None, None]
+Decoding = Generator[Pass | Event, Reply | None, None]
 
 
 @dataclass(frozen=True)
@@ -152,7 +152,7 @@ class World:
     # -- passes ----------------------------------------------------------------------------------
 
     def forward(self, canvases: Int["B L"], project: Bool["B L"], **choices: Any) -> Asking:
-        """Ask for one pass, count it, and return its ``ModelOutput``; ``choices`` as in ``Pass``.
+        """Ask for one pass, count it, and return its ``Reply``; ``choices`` as in ``Pass``.
 
         Raises ``Spent`` when the run's limits allow no further pass.
         """
@@ -181,8 +181,14 @@ class World:
             known = torch.tensor([self.first_canvas[:end]]) != self.mask_id
             canvas = torch.cat([canvas, canvas.masked_fill(known, self.mask_id)])
             wanted = wanted.repeat(2, 1)
-        output = yield from self.forward(canvas, wanted, **choices)
-        return self.look(guided(output.logits, guidance), positions), output
+        # Logits that change after the pass, by guidance or a forbidden token, are looked at here.
+        alone = bool(guidance) or self._interventions.forbid
+        watch = None if alone else Watch(self._observer, positions, self.masked)
+        output = yield from self.forward(canvas, wanted, watch=watch, **choices)
+        if output.seen is None:
+            return self.look(guided(output.logits, guidance), positions), output
+        self._seen = output.seen
+        return self.view(output.seen), output
 
     def whole(self, positions: Sequence[int]) -> tuple[Int["B L"], Bool["B L"]]:
         """Return the canvas as a batch of one, and which of its rows are wanted."""

@@ -105,6 +105,8 @@ class Row:
     """Wall time per answer, decoded in shared passes."""
     consistency: float | None
     """Mean recorded agreement of beliefs with their recent past; None for causal models."""
+    passes_sd: float | None = None
+    """Standard deviation of ``passes`` over the prompts."""
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -209,6 +211,7 @@ def measured(cell: Cell) -> Row:
         tokens_per_pass=round(statistics.mean(end.totals.answer_tokens_per_pass for end in ends), 3),
         seconds=round(seconds / len(examples), 4),
         consistency=round(statistics.mean(consistencies), 4) if consistencies else None,
+        passes_sd=round(statistics.stdev(end.totals.passes for end in ends), 3) if len(ends) > 1 else None,
     )
 
 

@@ -135,13 +135,14 @@ def _page(table: Table, tasks: list[Task], models: dict[str, Model], examples: i
     parts = [
         "# Which attributions can be trusted\n",
         f"Written by `python -m benchmarks.faithfulness --examples {examples} --seed {seed}` with {used}.\n",
-        "A written token is explained on the canvas it was written on; the visible positions are ranked by each method's "
-        "scores. *Comprehensiveness* is how much probability the token loses on average while the top of the ranking is "
-        "masked, *sufficiency* how much it still lacks while only the top is shown (DeYoung et al. 2020; eight points per "
-        f"curve). Both are given as the gain over the mean of {RANDOM - 1} random rankings of the same canvas, in probability, so that 0 is chance and "
-        "more is better; with the 95 % interval over canvases. The control is one more random ranking, treated like a method. "
-        f"Only choices count whose probability the canvas raises by {INFORMED} or more over the empty canvas. Integrated gradients use "
-        f"{N_STEPS} nodes and the mask baseline.\n",
+        "A written token is explained on the canvas it was written on; the visible positions are ranked by each "
+        "method's scores. *Comprehensiveness* is how much probability the token loses on average while the top "
+        "of the ranking is masked, *sufficiency* how much it still lacks while only the top is shown (DeYoung "
+        f"et al. 2020; eight points per curve). Both are given as the gain over the mean of {RANDOM - 1} random "
+        "rankings of the same canvas, in probability, so that 0 is chance and more is better; with the 95 % "
+        "interval over canvases. The control is one more random ranking, treated like a method. Only choices "
+        f"count whose probability the canvas raises by {INFORMED} or more over the empty canvas. Integrated "
+        f"gradients use {N_STEPS} nodes and the mask baseline.\n",
     ]
     for measure in MEASURES:
         parts.append(f"## Gain in {measure}\n")
@@ -181,11 +182,13 @@ def _limits(table: Table, tasks: list[Task]) -> Iterator[str]:
     missed = ", ".join(f"{task.title} {table[DELTA, task.name, 'integrated_gradients'].mean:.2g}" for task in tasks)
     yield f"- Integrated gradients, {N_STEPS} nodes: median |delta| in nats is {missed}."
     yield (
-        "- Why integrated gradients are weaker where the answer needs arithmetic: halfway along the straight line from masks "
-        "to tokens the embeddings stand for no text the model was trained on, and the probability of the explained token "
-        "there goes up and down, from near 1 to near 0 and back, on short stretches of the way. Scores then mix what the "
-        "tokens do with what half-tokens do, and few nodes miss the stretches (delta shows it; doubling n_steps mends delta, "
-        "not the path). Occlusion stays on canvases that the model knows. Where delta is large, or the verdict on the spot is chance, prefer it.")
+        "- Why integrated gradients are weaker where the answer needs arithmetic: halfway along the straight "
+        "line from masks to tokens the embeddings stand for no text the model was trained on, and the "
+        "probability of the explained token there goes up and down, from near 1 to near 0 and back, on short "
+        "stretches of the way. Scores then mix what the tokens do with what half-tokens do, and few nodes miss "
+        "the stretches (delta shows it; doubling n_steps mends delta, not the path). Occlusion stays on "
+        "canvases that the model knows. Where delta is large, or the verdict on the spot is chance, prefer it."
+    )
 
 
 if __name__ == "__main__":

@@ -28,6 +28,7 @@ from backend.models.tokens import PlainIds
 
 SHAPES = {  # width, layers, heads, inner width, vocabulary
     "small": (512, 6, 8, 1408, 126_464),
+    "mid": (768, 8, 12, 2048, 4096),
     "1b": (2048, 10, 16, 5632, 126_464),
     "8b": (4096, 32, 32, 12_288, 126_464),
 }

@@ -65,8 +65,9 @@ class Gate:
             value = record.get(name)
             if value is not None and not (isinstance(value, str) and _WORD.fullmatch(value)):
                 raise Refusal(422, name, "It is not a name of 1 to 128 letters, digits, dots and dashes.")
-        if not isinstance(record.get("event_data"), dict | None):
-            raise Refusal(422, "event_data", "It is not an object.")
+        # A field that another listener has filled sends its value, a component of ours an object.
+        if isinstance(record.get("event_data"), list):
+            raise Refusal(422, "event_data", "It is a list; it may be an object or one value.")
         number = record.get("fn_index")
         if number is not None and (type(number) is not int or number not in self._takes):
             raise Refusal(422, "fn_index", f"{_shown(number)} is no listener of this page; they are 0 to {self._last}.")

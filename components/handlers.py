@@ -235,8 +235,9 @@ class Desk:
 
     def open_link(self, event: gr.EventData) -> list[Any]:
         """Return the fields of a request that was not typed, and the opener's answer about it."""
-        asked, kept = links.opened(carried(event), self._engine)
-        return [*links.shown(asked, self._controls), links.answer(carried(event).get("n"), asked, kept)]
+        sent = carried(event)
+        asked, kept = links.opened(sent, self._engine)
+        return [*links.shown(asked, self._controls), links.answer(sent.get("n"), asked, kept)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({

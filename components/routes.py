@@ -29,7 +29,7 @@ ASSETS = Path(__file__).resolve().parents[1] / "assets"
 EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
 NOT_YET = "This run has not begun yet. Come back in a moment."
-STYLES = ("assets/style.css", "assets/page.css", "assets/studio.css")
+STYLES = ("assets/style.css", "assets/page.css", "assets/studio.css", "assets/why.css", "assets/settled.css")
 DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 

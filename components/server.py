@@ -15,7 +15,7 @@ from fastapi import FastAPI
 from backend.engine import Engine
 from backend.errors import AppError
 from backend.settings import Settings
-from components import leaves
+from components import explain_routes, leaves, settled_routes
 from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.page import build
@@ -34,6 +34,8 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
     app.include_router(studio_router(engine))
     app.include_router(router(engine, settings.root_path))
+    app.include_router(explain_routes.router(engine, settled_routes.PLANS))
+    app.include_router(settled_routes.router(engine))
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import torch
 
-from backend.canvas import replay, start_of, steps_of
+from backend.canvas import start_of, steps_of
 from backend.errors import Problem, RequestError
 from backend.events import Event, Step
 from backend.explanations.base import (
@@ -16,6 +16,7 @@ from backend.explanations.base import (
 )
 from backend.explanations.catalogue import find_method
 from backend.explanations.checks import check_attribution, method_problems, objective_problems, require
+from backend.explanations.moments import named_mask, runner_up, seen_by
 from backend.explanations.objectives import Canvas, Target
 from backend.models.base import Model
 from backend.shapes import Float
@@ -121,36 +122,25 @@ class _Scene:
 
 
 def _scenes(events: tuple[Event, ...], objective: str) -> Iterator[_Scene]:
-    for number, step in enumerate(steps_of(events)):
+    for step in steps_of(events):
         if step.writes:
-            ids = _before_writes(events, number, step)
-            yield _Scene(ids, tuple(
-                Target(position, token, objective, _runner_up(step, position, token) if objective == "contrast" else None)
+            yield _Scene(seen_by(events, step), tuple(
+                Target(position, token, objective, _other(step, position, token) if objective == "contrast" else None)
                 for position, token, _ in step.writes))
 
 
-def _before_writes(events: tuple[Event, ...], number: int, step: Step) -> tuple[int, ...]:
-    """Return the canvas that the pass of a step saw: masks it inserted are there already."""
-    ids, mask = list(replay(events, number)), start_of(events).model.mask_id
-    for position, count in step.grows:
-        ids[position:position] = [mask] * count
-    return tuple(ids)
-
-
-def _runner_up(step: Step, position: int, token: int) -> int:
-    """Return the best recorded candidate that was not written."""
-    candidates = step.candidates
-    if position in candidates.positions:
-        others = [other for other in candidates.ids[candidates.positions.index(position)] if other != token]
-        if others:
-            return others[0]
+def _other(step: Step, position: int, token: int) -> int:
+    """Return the best recorded candidate that was not written; raises ``RequestError`` where there is none."""
+    other = runner_up(step, position, token)
+    if other is not None:
+        return other
     raise RequestError([Problem("objective", f"Step {step.index} recorded no second candidate for position {position}, so "
                                              "there is nothing to contrast with. Run again with top_k of 2 or more.")])
 
 
 def _run_problems(model: Model, events: tuple[Event, ...]) -> list[Problem]:
     start = start_of(events)
-    if start.model.vocab_size != model.vocab_size or start.model.mask_id != model.mask_id:
+    if start.model.vocab_size != model.vocab_size or named_mask(start) != model.mask_id:
         return [Problem("events", f"This run was made by {start.model.name} with {start.model.vocab_size} tokens; {model.name} "
                                   f"has {model.vocab_size}. Load the model of the run.")]
     if len(start.canvas) > model.max_length:

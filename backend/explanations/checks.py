@@ -62,11 +62,18 @@ def objective_problems(objective: str, against: int | None) -> list[Problem]:
 
 def require(model: Model, needs: frozenset[str], title: str) -> None:
     """Raise ``CapabilityError`` that says what ``title`` needs and the model lacks."""
+    message = absence(model, needs, title)
+    if message:
+        raise CapabilityError(message, "Choose another method, or another model.")
+
+
+def absence(model: Model, needs: frozenset[str], title: str) -> str:
+    """Return the sentence that says what ``title`` needs and the model lacks; empty where it lacks nothing."""
     lacking = sorted(needs - model.capabilities)
-    if lacking:
-        words = " and ".join(WORDS.get(item, item) for item in lacking)
-        raise CapabilityError(f"{title} needs {words}, and {model.name} ({model.family}) offers none.",
-                              "Choose another method, or another model.")
+    if not lacking:
+        return ""
+    words = " and ".join(WORDS.get(item, item) for item in lacking)
+    return f"{title} needs {words}, and {model.name} ({model.family}) offers none."
 
 
 def _canvas_problems(model: Model, ids: Sequence[int], position: int) -> list[Problem]:

@@ -17,7 +17,8 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from backend.explanations.base import ROWS, Explaining, Progress, Watcher, finished
+from backend.explanations.attribution import attributing
+from backend.explanations.base import ROWS, Attribution, AttributionRequest, Explaining, Progress, Watcher, finished
 from backend.explanations.gradients import fitted
 from backend.explanations.objectives import Canvas, Target
 from backend.models.base import Model
@@ -66,6 +67,17 @@ def faithfulness(
     """Return how well ``scores`` foretell what happens when positions are masked or put back."""
     canvas = Canvas(model, tuple(ids), (Target(position, token),), baseline, rows=rows)
     return finished(measuring(canvas, scores, points, rankings, seed), watch)
+
+
+def judging(model: Model, request: AttributionRequest, seed: int = 0) -> Explaining[tuple[Attribution, Faithfulness]]:
+    """Yield progress and return an attribution with its measures; raises like ``attribute``.
+
+    Whatever the objective, what is masked and shown is judged by the probability of the explained token.
+    """
+    found = yield from attributing(model, request)
+    target = Target(request.position, found.token)
+    canvas = Canvas(model, tuple(request.ids), (target,), request.baseline, rows=request.rows * 4)
+    return found, (yield from measuring(canvas, found.scores, POINTS, RANKINGS, seed))
 
 
 def measuring(canvas: Canvas, scores: Float["L"], points: int, rankings: int, seed: int) -> Explaining[Faithfulness]:

@@ -24,9 +24,12 @@ class Latest:
         self._lock = threading.Lock()
         self._newest = 0
 
-    def run(self, work: Explaining[Result], watch: Watcher | None = None) -> Result:
-        """Run ``work`` and return its result; raises ``Superseded`` once ``run`` or ``stop`` is called again."""
-        mine = self.stop()
+    def run(self, work: Explaining[Result], watch: Watcher | None = None, number: int | None = None) -> Result:
+        """Run ``work`` and return its result; raises ``Superseded`` once ``run`` or ``stop`` is called again.
+
+        ``number``: what ``stop`` returned when the work was asked for, where it runs on another thread later.
+        """
+        mine = self.stop() if number is None else number
 
         def listening(progress: Progress) -> None:
             if mine != self._newest:

@@ -7,7 +7,7 @@ pseudo-likelihood, one position at a time; two tokens that only support each oth
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -20,6 +20,8 @@ from backend.models.base import Model
 from backend.shapes import Float
 
 TINY = 1e-30
+NOTABLE = 0.1
+"""Nats of regret below which a sentence says that there is none: a probability that fell by a tenth."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +41,7 @@ class Regret:
 def regrets(model: Model, events: Iterable[Event], watch: Watcher | None = None) -> tuple[Regret, ...]:
     """Return the regret of every token that was written and stayed, in order of position.
 
-    Raises ``RequestError`` when the run was made by a model with another vocabulary or without a mask.
+    Raises ``RequestError`` for a model without a mask, and for a run by a model with another vocabulary.
     """
     return finished(regretting(model, tuple(events)), watch)
 
@@ -47,7 +49,10 @@ def regrets(model: Model, events: Iterable[Event], watch: Watcher | None = None)
 def regretting(model: Model, events: tuple[Event, ...], rows: int = ROWS * 4) -> Explaining[tuple[Regret, ...]]:
     """Yield progress and return the regrets."""
     start = start_of(events)
-    if model.mask_id is None or start.model.vocab_size != model.vocab_size:
+    if model.mask_id is None:
+        raise RequestError([Problem("events", f"{model.name} has no mask token, so what it wrote cannot be masked and scored again. "
+                                              "Regret is for masked diffusion models.")])
+    if start.model.vocab_size != model.vocab_size:
         raise RequestError([Problem("events", f"This run was made by {start.model.name} with {start.model.vocab_size} tokens; "
                                               f"{model.name} cannot score it again. Load the model of the run.")])
     final = replay(events, len(steps_of(events)))
@@ -64,6 +69,26 @@ def regretting(model: Model, events: tuple[Event, ...], rows: int = ROWS * 4) ->
             found.append(Regret(position, token, step, then, now, nats, int(probs.argmax())))
     yield Progress(len(positions), len(positions))
     return tuple(found)
+
+
+def in_words(model: Model, found: Sequence[Regret]) -> str:
+    """Return one line about the regrets of a run: how many there are, and the largest one."""
+    if not found:
+        return "Nothing that was written stands on the finished canvas, so nothing can be regretted."
+    worst = max(found, key=lambda item: item.nats)
+    fewer = sum(item.now < item.then for item in found)
+    line = (f"Masked alone on the finished canvas, {fewer} of {len(found)} written tokens are less probable than when they "
+            f"were written.")
+    if worst.nats <= NOTABLE:
+        return f"{line} None by more than {NOTABLE} nats: the run regrets nothing."
+    other = "" if worst.favourite == worst.token else f"; the model would now write {model.token(worst.favourite)!r} there"
+    return (f"{line} The largest regret is {worst.nats:.2f} nats: {model.token(worst.token)!r} at position {worst.position} had "
+            f"probability {_digits(worst.then)} at step {worst.step} and has {_digits(worst.now)} now{other}.")
+
+
+def _digits(prob: float) -> str:
+    """Return a probability with three digits; what is not certain reads neither as 0 nor as 1."""
+    return "below 0.001" if 0 < prob < 0.0005 else "above 0.999" if 0.9995 <= prob < 1 else f"{prob:.3f}"
 
 
 def _last_writes(events: tuple[Event, ...], final: tuple[int, ...]) -> dict[int, tuple[int, int, float]]:

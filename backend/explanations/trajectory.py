@@ -23,17 +23,19 @@ class Course:
     """One position through a run.
 
     ``settled``: the step (1..n) from which its arg-max never changed again; ``flips``: how often it
-    changed; ``written``: the step that wrote it last, None if none did; ``kept``: whether the token
-    written is the arg-max it had settled on. ``steps`` and ``kl``: the steps that recorded candidates,
-    and KL(final ‖ then) there, a lower bound in nats.
+    changed; ``written`` and ``token``: the step that wrote it last and what it wrote, None if none did; ``kept``: whether the token
+    written is the arg-max it had settled on. ``steps``, ``favourites`` and ``kl``: the steps that recorded
+    candidates, the arg-max there, and KL(final ‖ then) there, a lower bound in nats.
     """
 
     position: int
     settled: int
     flips: int
     written: int | None
+    token: int | None
     kept: bool
     steps: tuple[int, ...]
+    favourites: tuple[int, ...]
     kl: tuple[float, ...]
 
     @property
@@ -77,7 +79,8 @@ def _course(position: int, seen: _Seen) -> Course:
     changes = [at for at in range(1, len(favourites)) if favourites[at] != favourites[at - 1]]
     settled = seen.steps[changes[-1] if changes else 0]
     kl = tuple(divergence(seen.lists[-1], found) for found in seen.lists)
-    return Course(position, settled, len(changes), seen.written, seen.token == favourites[-1], tuple(seen.steps), kl)
+    return Course(position, settled, len(changes), seen.written, seen.token, seen.token == favourites[-1],
+                  tuple(seen.steps), tuple(favourites), kl)
 
 
 def divergence(final: dict[int, float], then: dict[int, float]) -> float:

@@ -163,6 +163,13 @@ class Model(Protocol):
         Raises ``ModelError`` when a row is needed that is neither computed nor cached.
         """
 
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that vectors of the residual stream would give if they were the last ones.
+
+        Of the row itself: families that predict the next token are not shifted here. Needs the
+        capability ``flow_routes``; raises ``CapabilityError`` without it.
+        """
+
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``, computed again from the stream that enters it.
 

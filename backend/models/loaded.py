@@ -134,7 +134,7 @@ class LoadedModel:
         wanted = rows.read_by(project, self.network.shifted)
         read = None
         if project is not None and self.network.narrows and not (hidden_states or attentions):
-            read, wanted = _narrowed(wanted, given.shape[1], self.device)
+            read, wanted = _narrowed(wanted, *given.shape[:2], self.device)
         asked = Asked(
             given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
@@ -155,10 +155,21 @@ class LoadedModel:
 
         Raises ``CapabilityError`` for a family whose layers are not taken apart.
         """
+        self._require_routes()
+        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
+
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that vectors of the residual stream would give if they were the last ones.
+
+        Raises ``CapabilityError`` for a family whose layers are not taken apart.
+        """
+        self._require_routes()
+        return self.network.read_out(stream.to(self.device))
+
+    def _require_routes(self) -> None:
         if "flow_routes" not in self.capabilities:
             raise CapabilityError(f"The layers of {self.name} ({self.family}) cannot be taken apart into routes.",
                                   "Use an attribution instead, or another model.")
-        return self.network.layer_parts(layer, hidden.to(self.device), rows.to(self.device))
 
 
 @remembered
@@ -218,13 +229,20 @@ class _Rows:
 
 
 def _narrowed(
-    wanted: tuple[Int["P"], Int["P"]], computed: int, device: torch.device
-) -> tuple[Int["U"] | None, tuple[Int["P"], Int["P"]]]:
-    """Return the rows that any canvas of the batch reads, and where in them each wanted row is."""
-    read, place = wanted[1].unique(return_inverse=True)
-    if not 0 < read.numel() < computed:
+    wanted: tuple[Int["P"], Int["P"]], count: int, computed: int, device: torch.device
+) -> tuple[Int["B U"] | None, tuple[Int["P"], Int["P"]]]:
+    """Return the rows that each of ``count`` canvases reads, and where in them each wanted row is.
+
+    Canvases that read fewer rows than another are filled up with their first one.
+    """
+    batch, rows = wanted
+    per_canvas = torch.bincount(batch, minlength=count)
+    if not 0 < int(per_canvas.max()) < computed:
         return None, wanted
-    return read.to(device), (wanted[0], place)
+    place = torch.arange(len(rows)) - (per_canvas.cumsum(0) - per_canvas)[batch]  # ``batch`` rises
+    read = torch.zeros(count, int(per_canvas.max()), dtype=torch.long)
+    read[batch, place] = rows
+    return read.to(device), (batch, place)
 
 
 def _allowed(

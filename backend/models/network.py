@@ -32,9 +32,9 @@ class Asked:
     hidden_states: bool
     attentions: bool
     conditioning: Float["B R V"] | None = None
-    read: Int["U"] | None = None
-    """Which of the computed rows are read after the last layer, None for all; only for a network that
-    ``narrows``, which then returns these alone."""
+    read: Int["B U"] | None = None
+    """Which of the computed rows of each canvas are read after the last layer, None for all; only for a
+    network that ``narrows``, which then returns these alone."""
 
 
 class Network(Protocol):
@@ -69,6 +69,9 @@ class Network(Protocol):
 
     def project(self, rows: Float["... D"]) -> Float["... V"]:
         """Return the logits of rows that ``forward`` returned."""
+
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that a residual stream would give if it were the last one; as ``layer_parts``."""
 
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``; only called with the capability ``flow_routes``."""

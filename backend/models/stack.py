@@ -82,7 +82,7 @@ class Stack:
             values.append(value)
             mask = masks.of(layer.self_attn, hidden.device)
             if read is not None:
-                hidden, mask = hidden.index_select(1, read.to(hidden.device)), masks.at(mask, read)
+                hidden, mask = taken(hidden, read), masks.at(mask, read)
             mixed, weight = attend(layer.self_attn, query, key, value, mask, asked.attentions)
             weights.append(weight)
             hidden = self._after(layer, hidden, mixed)
@@ -95,6 +95,11 @@ class Stack:
         )
         return stack.norm(hidden.to(stack.norm.weight.device)), output
 
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that a residual stream would give if it were the last one."""
+        norm = self.module.model.norm
+        return self.project(norm(stream.to(norm.weight.device)))
+
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``, computed again from the stream that enters it."""
         block, length = self.module.model.layers[layer], hidden.shape[0]
@@ -102,7 +107,7 @@ class Stack:
         rotary = self.module.model.rotary_emb(hidden[None].float(), places[None])
         hidden, rotary = _moved(block, hidden, rotary)
         rows = rows.to(hidden.device)
-        query, key, value = before_attention(block, hidden[None], rotary, rows)
+        query, key, value = before_attention(block, hidden[None], rotary, rows[None])
         asked = Asked(None, None, rows, length, None, None, False, False, False)
         mask = _Masks(self.kind == "causal", asked, rows).of(block.self_attn, hidden.device)
         mixed, weights = attend(block.self_attn, query, key, value, mask, True)
@@ -114,24 +119,29 @@ class Stack:
 
 
 def before_attention(
-    layer: Any, hidden: Float["B R D"], rotary: Rotary, read: Int["U"] | None = None
+    layer: Any, hidden: Float["B R D"], rotary: Rotary, read: Int["B U"] | None = None
 ) -> tuple[Any, Any, Any]:
     """Return query, key and value of a layer, each [B, H, R, D_head], the first two rotated.
 
-    ``read``: the rows whose query is wanted, None for all.
+    ``read``: the rows of each canvas whose query is wanted, None for all.
     """
     attention = layer.self_attn
     normed = layer.input_layernorm(hidden)
-    read = None if read is None else read.to(normed.device)
-    asking = normed if read is None else normed.index_select(1, read)
+    asking = normed if read is None else taken(normed, read)
     query, key, value = (
         projection(rows).unflatten(2, (-1, attention.head_dim))
         for projection, rows in ((attention.q_proj, asking), (attention.k_proj, normed), (attention.v_proj, normed))
     )  # [B, R, H, D_head]
     if hasattr(attention, "q_norm"):
         query, key = attention.q_norm(query), attention.k_norm(key)
-    turns = rotary if read is None else (rotary[0].index_select(1, read), rotary[1].index_select(1, read))
+    turns = rotary if read is None else tuple(table[0][read.to(table.device)] for table in rotary)
     return rotated(query.transpose(1, 2), turns), rotated(key.transpose(1, 2), rotary), value.transpose(1, 2)
+
+
+def taken(rows: Float["B R D"], read: Int["B U"]) -> Float["B U D"]:
+    """Return the rows of each canvas that ``read`` names."""
+    index = read.to(rows.device)[:, :, None].expand(-1, -1, rows.shape[2])
+    return rows.gather(1, index)
 
 
 def after_attention(layer: Any, hidden: Float["B R D"], mixed: Float["B R D"]) -> Float["B R D"]:
@@ -192,12 +202,15 @@ class _Masks:
             self._made[key] = mask.to(device) if isinstance(mask, torch.Tensor) else mask
         return self._made[key]
 
-    def at(self, mask: Bool["B 1 R L"] | str | None, read: Int["U"]) -> Bool["B 1 U L"] | None:
-        """Return the part of a mask that belongs to the rows ``read``."""
+    def at(self, mask: Bool["B 1 R L"] | str | None, read: Int["B U"]) -> Bool["B 1 U L"] | None:
+        """Return the part of a mask that belongs to the rows ``read`` of each canvas."""
         if isinstance(mask, str):
             rows = self._rows[read.to(self._rows.device)]
-            return (torch.arange(self._asked.width, device=rows.device) <= rows[:, None])[None, None]
-        return mask if mask is None or mask.shape[2] == 1 else mask.index_select(2, read.to(mask.device))
+            return (torch.arange(self._asked.width, device=rows.device) <= rows[:, :, None])[:, None]
+        if mask is None or mask.shape[2] == 1:
+            return mask
+        index = read.to(mask.device)[:, None, :, None].expand(-1, -1, -1, mask.shape[3])
+        return mask.expand(len(read), -1, -1, -1).gather(2, index)
 
     def _mask(self, window: int | None) -> Bool["B 1 R L"] | str | None:
         asked = self._asked

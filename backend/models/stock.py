@@ -8,6 +8,7 @@ says how its layers are taken apart (``Parts.dissect``).
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -100,6 +101,11 @@ class Stock:
             attentions=tuple(found.attentions) if asked.attentions else (),
         )
 
+    def read_out(self, stream: Float["... D"]) -> Float["... V"]:
+        """Return the logits that a residual stream would give if it were the last one."""
+        named = self._parts.final_norm
+        return self.project(stream if named is None else self.module.base_model.get_submodule(named)(stream))
+
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
         """Return the sums of a layer at ``rows``; only called where the family can be taken apart."""
         return self._parts.dissect(self.module, layer, hidden, rows)
@@ -139,7 +145,13 @@ class Stock:
             yield seen
             return
         norm = self.module.base_model.get_submodule(self._parts.final_norm)
-        handle = norm.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
+        ours = threading.get_ident()  # another thread may decode with this model at the same time
+
+        def catch(module: torch.nn.Module, inputs: tuple[torch.Tensor, ...]) -> None:
+            if threading.get_ident() == ours:
+                seen.append(inputs[0])
+
+        handle = norm.register_forward_pre_hook(catch)
         try:
             yield seen
         finally:

@@ -25,7 +25,7 @@ def school() -> object:
 
 def stands(page: Page) -> None:
     """Wait until the step's run is there and its place is shown."""
-    page.wait_for_function("/^(Shown|Playing)/.test(document.querySelector('.lesson-state').textContent)", timeout=WAIT_S * 2000)
+    page.wait_for_function("/^(Shown|Playing)/.test(document.querySelector('.lesson-state')?.textContent)", timeout=WAIT_S * 2000)
 
 
 @pytest.mark.parametrize("lesson", OFFERED, ids=lambda lesson: lesson["name"])

@@ -7,6 +7,7 @@ from urllib.parse import quote
 import pytest
 from playwright.sync_api import Page, expect
 
+from backend.kept import KeptRuns
 from tests.browser.conftest import Site, Visit, cells, fill, painted, run, seek
 
 pytestmark = pytest.mark.browser
@@ -51,7 +52,7 @@ def test_a_shared_link_opens_the_same_request_step_and_selection_elsewhere(real:
     assert again.evaluate(state) == wanted  # the run is still kept: shown, not repeated
     again.locator("#settings > button").click()
     assert [field(again, name) for name in ("prompt", "length", "seed", "settings-llada-steps")] == ["sum: 417923+193112=", "10", "5", "5"]
-    real.engine._kept.clear()
+    real.engine._kept = KeptRuns(64, 2**28)
     third = visit(real)
     follow(third, link.partition("#")[2])
     opened(third, 2)
@@ -127,6 +128,7 @@ def test_a_request_that_the_model_refuses_is_filled_in_and_the_reason_stands_at_
 
 def test_without_a_clipboard_the_link_is_shown_to_be_copied(real: Site, visit: Visit) -> None:
     page = visit(real)
+    seek(page, 3)
     page.evaluate("Object.defineProperty(navigator, 'clipboard', { value: { writeText: () => Promise.reject(new Error('no')) } })")
     page.get_by_role("button", name="Share", exact=True).click()
     shown = page.get_by_role("textbox", name="Link", exact=True)

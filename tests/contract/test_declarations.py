@@ -15,7 +15,7 @@ from backend.decoders.base import BaseDecoder, Choice, Score, option
 from backend.decoders.catalogue import DECODERS, find_decoder, register_decoder
 from backend.measures.catalogue import MEASURES
 from tests.conftest import fake_for
-from tests.contract.test_decoders import CASES, LENGTH, NAMES
+from tests.contract.cases import CASES, LENGTH, NAMES
 
 COMMON = {measure.name for measure in MEASURES}
 LEADING = "One forward pass"

@@ -2,101 +2,19 @@
 
 from __future__ import annotations
 
-import functools
 import json
-import subprocess
-import sys
-from dataclasses import fields
-from pathlib import Path
 
 import pytest
 import torch
 
-from backend import RequestError, RunRequest, from_json, load_model, replay, run, run_many, same_run, to_json
+from backend import RequestError, RunRequest, from_json, replay, run, same_run, to_json
 from backend.canvas import steps_of
-from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.events import to_lines
+from backend.decoders.catalogue import find_decoder
 from backend.runner import Limits
 from backend.tape import OPEN
-from tests.conftest import GOLDEN, FakeModel, fake_for
-
-LENGTH = 16
-FIXED = {3: 65, 9: 66}
+from tests.conftest import fake_for
+from tests.contract.cases import CASES, FIXED, LENGTH, NAMES, fits, mask_of, options_of, recorded, request_of, states, warm
 BUDGET = 3
-NAMES = tuple(decoder.name for decoder in DECODERS if "uniform_diffusion" not in decoder.needs)
-"""Masked and causal ones; a canvas of random tokens has tests of its own."""
-
-
-def options_of(name: str) -> dict:
-    """Return the declared options of a decoder by name."""
-    return {item.name: item.metadata["option"] for item in fields(find_decoder(name).Settings)}
-
-
-def variants(name: str) -> list[dict]:
-    """Return settings that reach every branch a decoder declares, drawn from its options."""
-    options = options_of(name)
-    found: list[dict] = [{}]
-    for key, option in options.items():
-        if option.kind == "choice":
-            found += [{key: choice} for choice in option.choices if choice != "wait"]  # that run ends unfinished
-        elif option.kind == "bool":
-            found += [{key: True}, {key: False}]
-        elif option.kind == "int" and option.high == "length":
-            found.append({key: LENGTH // 2})
-        elif option.kind == "float":
-            found.append({key: min(option.high, option.low + 0.8)})
-    if "block_length" in options:
-        found.append({"block_length": 4})
-    if {"threshold", "steps"} <= options.keys():
-        found.append({"threshold": None, "steps": LENGTH // 2})
-    if {"temperature", "cfg_scale", "block_length"} <= options.keys():
-        found.append({"temperature": 0.8, "cfg_scale": 1.5, "block_length": 8})
-    return found
-
-
-CASES = [pytest.param(name, given, id=f"{name}-{given}") for name in NAMES for given in map(json.dumps, variants(name))]
-
-
-def warm(name: str) -> dict:
-    """Return settings that draw tokens, where the decoder can."""
-    return {"temperature": 0.9} if "temperature" in options_of(name) else {}
-
-
-@pytest.fixture
-def fake(request) -> FakeModel:
-    """Return a fresh fake model of the kind that the test's decoder needs."""
-    parameters = getattr(request.node, "callspec", None)
-    return fake_for(parameters.params.get("name", "llada") if parameters else "llada")
-
-
-def mask_of(model) -> int:
-    """Return the id of an open position on the canvas."""
-    return OPEN if model.mask_id is None else model.mask_id
-
-
-def fits(name: str, model) -> bool:
-    """Tell whether a model offers what a decoder needs."""
-    return find_decoder(name).needs <= model.capabilities
-
-
-@functools.cache
-def recorded(name: str, given: str, fixed: bool = False) -> tuple[FakeModel, tuple]:
-    """Return a run of settings given as JSON, with the model that it counted on; each is run once."""
-    model = fake_for(name)
-    return model, tuple(run(model, request_of(name, json.loads(given), fixed=FIXED if fixed else None)))
-
-
-def states(events) -> list[tuple[int, ...]]:
-    """Return the canvas before the first step and after each one."""
-    return [replay(events, n) for n in range(len(steps_of(events)) + 1)]
-
-
-def request_of(name: str, given: dict, seed: int = 1, fixed: dict | None = None, prompt: str = "What? ") -> RunRequest:
-    """Return the request that these tests run."""
-    return RunRequest(name, prompt=prompt, length=LENGTH, settings=given, seed=seed, fixed=fixed or {})
-
-
-# -- the run ------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize(("name", "given"), CASES)
@@ -324,180 +242,6 @@ def test_scores_that_are_no_numbers_end_the_run_with_a_remedy(fake, name):
     assert events[-1].reason == "error" and "not finite" in events[-1].message
 
 
-# -- reproducible anywhere ----------------------------------------------------------------------
-
-
-def requests_for_all() -> list[RunRequest]:
-    """Return one request per decoder and way of drawing, on prompts of two lengths."""
-    found = []
-    for number, name in enumerate(NAMES):
-        if "causal" in find_decoder(name).needs:
-            continue
-        ids = tuple(range(20, 26 + number % 2))
-        for given in ({}, warm(name), *([{"cfg_scale": 1.0}] if "cfg_scale" in options_of(name) else ())):
-            found.append(RunRequest(name, prompt_ids=ids, length=LENGTH, settings=given, seed=7))
-    return found
-
-
-ELSEWHERE = """
-import sys, torch
-from backend import load_model, run_many
-from backend.events import to_lines
-from tests.contract.test_decoders import requests_for_all
-torch.set_num_threads(2)
-model = load_model(sys.argv[1])
-for _, event in sorted(run_many(model, requests_for_all()), key=lambda pair: pair[0]):
-    print(*to_lines([event]))
-"""
-
-
-def test_the_same_request_gives_the_same_run_in_another_process(mha):
-    root = Path(__file__).resolve().parents[2]
-    done = subprocess.run([sys.executable, "-c", ELSEWHERE, str(GOLDEN / "llada_mha")], cwd=root,
-                          capture_output=True, text=True, check=True, timeout=240)
-    there = [from_json(line) for line in done.stdout.splitlines()]
-    here = [event for _, event in sorted(run_many(mha, requests_for_all()), key=lambda pair: pair[0])]
-    assert same_run(here, there)
-
-
-def test_the_same_request_gives_the_same_run_on_one_and_on_two_threads(tiny):
-    before = torch.get_num_threads()
-    requests = [RunRequest(name, length=4, settings={**warm(name), **({"block_length": 4} if "block_length" in options_of(name) else {})}, seed=3)
-                for name in NAMES if fits(name, tiny)]
-    runs = []
-    try:
-        for threads in (1, 2):
-            torch.set_num_threads(threads)
-            runs.append(list(run_many(tiny, requests)))
-    finally:
-        torch.set_num_threads(before)
-    one, two = ([event for _, event in sorted(pairs, key=lambda pair: pair[0])] for pairs in runs)
-    assert same_run(one, two)
-
-
-def test_runs_that_share_passes_equal_runs_on_their_own(mha):
-    requests = requests_for_all()
-    shared: dict[int, list] = {number: [] for number in range(len(requests))}
-    for number, event in run_many(mha, requests):
-        shared[number].append(event)
-    for number, request in enumerate(requests):
-        assert same_run(shared[number], list(run(mha, request))), request
-
-
-def test_runs_of_one_length_share_their_forward_passes(fake):
-    requests = [request_of("llada", {}, seed=seed) for seed in range(3)]
-    list(run_many(fake, requests))
-    assert fake.passes == LENGTH
-    assert {len(canvases) for canvases in fake.seen} == {3}
-
-
-def test_runs_whose_caches_differ_in_length_do_not_share_a_pass(golden_models):
-    model = golden_models["a2d_qwen3"]
-    requests = [RunRequest("block_diffusion", prompt_ids=(), length=16, settings={"block_length": size}) for size in (8, 12)]
-    shared: dict[int, list] = {0: [], 1: []}
-    for number, event in run_many(model, requests):
-        shared[number].append(event)
-    for number, request in enumerate(requests):
-        assert shared[number][-1].reason == "done"
-        assert same_run(shared[number], list(run(model, request)))
-
-
-# -- the declaration ----------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_decoder_says_what_it_is_and_where_it_comes_from(name):
-    decoder = find_decoder(name)
-    assert decoder.title and decoder.source and decoder.summary.endswith(".")
-    assert decoder.mark in ("sourced", "reconstructed")
-    assert decoder.needs
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_every_setting_has_help_a_range_and_a_default_within_it(name):
-    decoder = find_decoder(name)
-    for key, option in options_of(name).items():
-        assert option.help.endswith(".") and option.title, key
-        assert option.kind in ("int", "float", "choice", "bool", "text"), key
-        if option.kind == "choice":
-            assert option.choices, key
-        elif option.kind not in ("bool", "text"):
-            assert option.low is not None and option.high is not None, key
-    assert decoder.Settings()
-
-
-def numbers() -> list:
-    """Return every numeric option as (decoder, setting)."""
-    return [(name, key) for name in NAMES for key, option in options_of(name).items()
-            if option.kind in ("int", "float")]
-
-
-def attempt(name: str, key: str, value: object):
-    """Run one step with a setting and return the problems, none when it is accepted."""
-    settings = {key: value}
-    if key == "steps" and "block_length" in options_of(name):
-        settings["block_length"] = LENGTH
-    try:
-        next(run(fake_for(name), request_of(name, settings)))
-    except RequestError as error:
-        return error.problems
-    return ()
-
-
-@pytest.mark.parametrize(("name", "key"), numbers())
-def test_a_setting_takes_its_limits_and_nothing_beyond(name, key):
-    option = options_of(name)[key]
-    high = LENGTH if option.high == "length" else option.high
-    beyond = 1 if option.kind == "int" else 0.001
-    assert attempt(name, key, option.low) == ()
-    assert attempt(name, key, high) == ()
-    for value in (option.low - beyond, high + beyond):
-        (problem,) = attempt(name, key, value)
-        assert problem.field == f"settings.{key}"
-        assert repr(value) in problem.message
-        assert f"{option.low} to {high}" in problem.message
-
-
-@pytest.mark.parametrize(("name", "key"), numbers())
-@pytest.mark.parametrize("value", ("three", True, float("nan"), float("inf"), [1], {}))
-def test_a_setting_of_the_wrong_type_is_refused(name, key, value):
-    (problem,) = attempt(name, key, value)
-    assert problem.field == f"settings.{key}" and repr(value) in problem.message
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_half_a_step_is_not_a_whole_number(name):
-    for key, option in options_of(name).items():
-        if option.kind == "int":
-            (problem,) = attempt(name, key, 1.5)
-            assert "whole number" in problem.message
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_choice_that_does_not_exist_lists_the_ones_that_do(name):
-    for key, option in options_of(name).items():
-        if option.kind == "choice":
-            (problem,) = attempt(name, key, "sideways")
-            assert all(choice in problem.message for choice in option.choices)
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_an_unknown_setting_lists_the_names_that_exist(name):
-    (problem,) = attempt(name, "warmth", 1)
-    assert problem.field == "settings.warmth"
-    assert all(key in problem.message for key in options_of(name))
-
-
-def test_an_unknown_decoder_lists_the_names_that_exist(fake):
-    with pytest.raises(RequestError) as caught:
-        run(fake, RunRequest("crystal_ball", prompt="?"))
-    assert all(name in str(caught.value) for name in NAMES)
-
-
-def test_names_in_the_catalogue_are_unique():
-    assert len(set(NAMES)) == len(NAMES)
-
-
 @pytest.mark.parametrize("name", NAMES)
 def test_a_decoder_works_on_every_embedded_model(name, embedded):
     for model in (model for model in embedded if fits(name, model)):
@@ -515,9 +259,3 @@ def test_a_decoder_works_on_every_family_that_offers_what_it_needs(name, golden_
         assert events[-1].reason == "done", (model.family, events[-1].message)
         final = replay(events, len(steps_of(events)))
         assert final[:4] == (5, 6, 7, 8) and final[6] == 9
-
-
-def test_the_golden_runs_equal_runs_written_as_json_lines(mha):
-    events = list(run(mha, requests_for_all()[0]))
-    assert [from_json(line) for line in to_lines(events)] == events
-    assert load_model(GOLDEN / "llada_mha").weights_hash == events[0].model.weights_hash

@@ -196,7 +196,7 @@ def test_a_message_beyond_the_limit_is_refused_with_the_limit(served: tuple[Test
     ({"data": [], "session_hash": "a b"}, "session_hash: It is not a name"),
     ({"data": ["x\ud800"]}, "data: A text in it holds half a character"),
     ({"data": [], "x\udfff": 1}, "body: A text in it holds half a character"),
-    ({"data": [], "event_data": "x"}, "event_data: It is not an object"),
+    ({"data": [], "event_data": ["x"]}, "event_data: It is a list"),
     ({"data": [NESTED]}, f"data: It is nested deeper than {DEPTH_MAX}"),
     ({"data": [{"path": "/etc/passwd"}]}, "data: It names a file"),
     ({"data": [2**70]}, "data: A number in it is beyond"),

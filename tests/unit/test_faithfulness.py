@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 import torch
 
-from backend.explanations.faithfulness import faithfulness
+from backend.explanations.base import AttributionRequest, finished
+from backend.explanations.faithfulness import faithfulness, judging
 from backend.models.base import ModelOutput
 
 LENGTH, MASK, TOKEN = 12, 0, 5
@@ -79,3 +80,12 @@ def test_a_random_ranking_beats_chance_no_more_often_than_the_interval_says():
     wins = sum(faithfulness(Keyed(), IDS, 11, TOKEN, torch.rand(LENGTH, generator=source), seed=seed).better
                for seed in range(24))
     assert wins <= 4
+
+
+def test_an_attribution_and_its_test_are_one_piece_of_work():
+    request = AttributionRequest(IDS, 11, TOKEN, method="occlusion")
+    progress = []
+    found, judged = finished(judging(Keyed(), request), progress.append)
+    assert sorted(found.scores.topk(2).indices.tolist()) == [2, 7] and judged.better and progress
+    again = faithfulness(Keyed(), IDS, 11, TOKEN, found.scores)
+    assert judged.deletion == again.deletion and judged.comprehensiveness == again.comprehensiveness

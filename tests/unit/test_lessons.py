@@ -9,6 +9,7 @@ import re
 import string
 from collections.abc import Callable, Sequence
 from functools import cache
+from pathlib import Path
 
 import pytest
 
@@ -23,6 +24,7 @@ from backend.tasks.catalogue import TASKS, find_task
 from components.lessons_view import lessons_object, request_of
 from components.links import read
 
+ROOT = Path(__file__).resolve().parents[2]
 TRAINED = {card.name for card in MODELS}
 OFFERED = [lesson for lesson in LESSONS if lesson.models <= TRAINED]
 PAGES = [pytest.param(lesson, step, id=f"{lesson.name}-{number}")
@@ -183,9 +185,28 @@ def test_figures_come_from_the_models_own_evaluation() -> None:
     assert figure("sudoku4", "no such decoder") == "?" and figure("sudoku4", "left_to_right", "no such model") == "?"
 
 
-def _percent(task: str, decoder: str) -> float:
-    cells = json.loads((find_model(MODEL).folder / "accuracy.json").read_text(encoding="utf-8"))["cells"]
+def _percent(task: str, decoder: str, model: str = MODEL) -> float:
+    cells = json.loads((find_model(model).folder / "accuracy.json").read_text(encoding="utf-8"))["cells"]
     return next(100 * cell["right"] / cell["count"] for cell in cells if (cell["task"], cell["decoder"]) == (task, decoder))
+
+
+@pytest.mark.skipif("tiny-causal" not in TRAINED, reason="the causal twin is not trained")
+def test_what_the_lessons_say_in_words_about_accuracy_is_what_was_measured() -> None:
+    sure = {task: _percent(task, "llada, 1 per step") for task in ("sudoku4", "sudoku6", "tail", "sum", "shuffle")}
+    twin = {task: _percent(task, "greedy", "tiny-causal") for task in sure}
+    assert [task for task in sure if sure[task] > twin[task]] == ["sudoku4", "sudoku6", "tail"]
+    assert twin["sum"] == twin["shuffle"] == 100
+    assert _percent("sum", "left_to_right") > sure["sum"] and _percent("sudoku4", "left_to_right") < sure["sudoku4"]
+    assert _percent("shuffle", "llada, 2 per step") < 5 and _percent("sudoku4", "fast_dllm, threshold 0.9") > _percent("sudoku4", "llada, 8 per step") + 30
+
+
+def test_what_the_lessons_say_about_faithfulness_is_what_the_report_says() -> None:
+    report = (ROOT / "docs" / "faithfulness.md").read_text(encoding="utf-8")
+    for method, both in (("Occlusion", 4), ("Integrated gradients", 2), ("Gradient x input", 0)):
+        line = next(line for line in report.splitlines() if line.startswith(f"- **{method}**"))
+        listed = line.split("in both on ")[1].rstrip(".")
+        assert (0 if listed == "none" else len(listed.split(", "))) == both, line
+    assert "Running sum from the right 1.6, Addition 0.98" in report  # "about 1 to 1.6 nats"
 
 
 @pytest.mark.nightly

@@ -13,7 +13,8 @@ from backend import ModelInfo, RunRequest, Start, Step, replay, run
 from backend.canvas import steps_of
 from backend.errors import RequestError
 from backend.events import Candidates
-from backend.explanations.regret import regrets
+from backend.explanations.regret import Regret, regrets
+from backend.explanations.regret import in_words as regret_in_words
 from backend.explanations.trajectory import courses, divergence, in_words
 
 INFO = ModelInfo("m", "f", "masked_diffusion", "", "float32", "cpu", 10, 9, None)
@@ -35,6 +36,7 @@ def test_a_position_settles_at_the_last_change_of_its_favourite():
     first, second = courses(events)
     assert (first.settled, first.flips, first.written, first.waited, first.kept) == (1, 0, 2, 1, True)
     assert (second.settled, second.flips, second.written, second.waited, second.kept) == (3, 2, 4, 1, False)
+    assert (first.token, second.token, second.favourites) == (1, 2, (1, 2, 1, 1))
     assert second.steps == (1, 2, 3, 4) and second.kl[0] == second.kl[2] == second.kl[3] == 0
     assert in_words(events).startswith("2 positions were written; 1 of them never changed")
 
@@ -91,3 +93,21 @@ def test_a_token_that_was_erased_has_no_regret(mha):
 def test_a_run_of_another_model_cannot_be_scored_again(mha):
     with pytest.raises(RequestError, match="Load the model of the run"):
         regrets(mha, (start_of(2), step_of(1, {0: 1}, [(0, 1)])))
+
+
+def test_the_largest_regret_is_told_with_what_the_model_would_write_now(mha):
+    found = (Regret(0, 3, 1, 0.5, 0.9, math.log(0.5 / 0.9), 3), Regret(4, 5, 2, 0.9, 0.1, math.log(9), 7))
+    line = regret_in_words(mha, found)
+    assert line.startswith("Masked alone on the finished canvas, 1 of 2 written tokens are less probable")
+    assert f"is 2.20 nats: {mha.token(5)!r} at position 4 had probability 0.900 at step 2 and has 0.100 now" in line
+    assert f"would now write {mha.token(7)!r} there" in line
+
+
+def test_a_model_without_a_mask_has_no_regret(causal_model):
+    with pytest.raises(RequestError, match="has no mask token"):
+        regrets(causal_model, (start_of(2), step_of(1, {0: 1}, [(0, 1)])))
+
+
+def test_small_regrets_are_told_as_none_and_no_written_token_as_nothing(mha):
+    assert "regrets nothing" in regret_in_words(mha, (Regret(0, 3, 1, 0.50, 0.49, math.log(0.50 / 0.49), 3),))
+    assert regret_in_words(mha, ()).startswith("Nothing that was written stands")

@@ -1,0 +1,105 @@
+// The only place that touches Plotly: loaded when the first chart is opened, from our own host, under our own name.
+
+import { el } from "./dom.js";
+import { CSS, token } from "./palette.js";
+
+const FILE = new URL("charts/plotly.js", import.meta.url).href;
+let library = null;
+
+/** The library, once; `window.Plotly` stays what it was, for others on the page have their own. */
+function load() {
+  library ??= new Promise((done, fail) => {
+    const before = window.Plotly;
+    const script = el("script", { src: FILE });
+    script.onload = () => {
+      const ours = window.Plotly;
+      window.Plotly = before;
+      done(ours);
+    };
+    script.onerror = () => { library = null; script.remove(); fail(new Error("The chart library could not be loaded. Reload the page.")); };
+    document.head.append(script);
+  });
+  return library;
+}
+
+/** Cividis and the diverging scale of the page, as Plotly takes them. */
+export const SEQUENTIAL = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((at) => [at / 255, CSS[at]]);
+export const MINUS = "#2C5AA0", PLUS = "#B8560F";
+export const TWO = [[0, CSS[0]], [0.5, CSS[0]], [0.5, CSS[255]], [1, CSS[255]]];
+
+export function axis(title, more = {}) {
+  const line = token("line"), hair = token("hair");
+  return {
+    title: { text: title, standoff: 8 }, color: token("muted"), gridcolor: hair, linecolor: line, tickcolor: line, zerolinecolor: line,
+    showline: true, ticks: "outside", ticklen: 4, automargin: false, fixedrange: false, ...more,
+  };
+}
+
+export function colorbar(title, more = {}) {
+  return {
+    title: { text: title, side: "right", font: { size: 12 } }, thickness: 12, outlinewidth: 0, ticks: "outside", ticklen: 4,
+    tickcolor: token("line"), tickfont: { color: token("muted"), size: 12 }, len: 1, x: 1.01, xpad: 4, ypad: 0, ...more,
+  };
+}
+
+/**
+ * A chart in `root`: `show(data, layout, revision)` builds it once and then changes it in place; zoom stays within a revision.
+ * `hear` gets the point under the pointer, or null; `pick` the one that was clicked. Marks over it never redraw it.
+ */
+export function chart(root, { label, hear = () => {}, pick = () => {} }) {
+  const field = el("div", { class: "chart-field", role: "img", "aria-label": label });
+  const head = el("i", { class: "chart-head", hidden: true }), row = el("i", { class: "chart-row", hidden: true });
+  const pin = el("i", { class: "chart-row chart-pin", hidden: true });
+  const over = el("div", { class: "chart-over", "aria-hidden": "true" }, head, row, pin);
+  root.append(field, over);
+  let plotly = null, built = false, gone = false, latest = null, places = {};
+  const sizes = new ResizeObserver(() => { if (built && root.offsetParent) plotly.Plots.resize(field); });
+
+  async function show(data, layout, revision) {
+    latest = { data, layout: { ...base(), ...layout, uirevision: revision } };
+    plotly ??= await load();
+    if (gone) return;
+    const { data: now, layout: as } = latest; // what was asked for last, while the library came
+    await plotly.react(field, now, as, { displaylogo: false, displayModeBar: "hover", modeBarButtons: [["zoom2d", "pan2d", "zoomIn2d", "zoomOut2d", "resetScale2d"]], doubleClick: "reset" });
+    if (built || gone) return;
+    built = true;
+    field.on("plotly_hover", ({ points: [point] }) => hear(point));
+    field.on("plotly_unhover", () => hear(null));
+    field.on("plotly_click", ({ points: [point] }) => pick(point));
+    field.on("plotly_afterplot", () => mark(places));
+    sizes.observe(root);
+    mark(places);
+  }
+
+  /** Put the playhead at `x`, and outlines at the rows `hovered` and `pinned` (null: none). */
+  function mark(where) {
+    places = where;
+    const size = built && field._fullLayout;
+    if (!size?.xaxis) return;
+    const { xaxis: x, yaxis: y } = size;
+    span(head, where.x, x, y, (low, high) => ({ left: low, top: y._offset, width: high - low, height: y._length }));
+    for (const [node, value] of [[row, where.hovered], [pin, where.pinned]]) {
+      span(node, value, y, x, (low, high) => ({ left: x._offset, top: low, width: x._length, height: high - low }));
+    }
+  }
+
+  /** Lay `node` over the cell around `value` on `along`, cut at the ends of the axis. */
+  function span(node, value, along, across, box) {
+    node.hidden = value === null || value === undefined;
+    if (node.hidden) return;
+    const ends = [along.l2p(value - 0.5), along.l2p(value + 0.5)].map((at) => Math.max(0, Math.min(along._length, at)) + along._offset).sort((a, b) => a - b);
+    node.hidden = ends[1] - ends[0] < 1;
+    for (const [name, length] of Object.entries(box(...ends))) node.style[name] = `${length}px`;
+  }
+
+  return { show, mark, destroy() { gone = true; sizes.disconnect(); if (built) plotly.purge(field); field.remove(); over.remove(); } };
+}
+
+function base() {
+  const clear = "rgba(0,0,0,0)";
+  return {
+    paper_bgcolor: clear, plot_bgcolor: clear, font: { family: "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif", size: 12, color: token("muted") },
+    margin: { l: 48, r: 8, t: 8, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: false,
+    modebar: { bgcolor: clear, color: token("muted"), activecolor: token("ink"), orientation: "h" },
+  };
+}

@@ -1,0 +1,345 @@
+"""What the page asks about one token: attribution, attribution matrix, routes, what a node points at.
+
+Nothing is computed on the event loop: a job on a thread of its own does it, and stops at its next chunk
+when the reader leaves or asks for another one in the same view. Answers are kept as text and given
+again. Every refusal is JSON: message, remedy, and the fields that are wrong.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import time
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from fastapi import APIRouter, HTTPException, Request
+from fastapi.responses import Response, StreamingResponse
+from starlette.concurrency import run_in_threadpool
+
+from backend.canvas import start_of, steps_of
+from backend.engine import LocalEngine
+from backend.errors import AppError, ModelError, Problem, RequestError
+from components import explain_wire, wire
+from components.explain_query import Query
+from components.routes import Events, finder
+
+if TYPE_CHECKING:
+    from backend.explanations.base import Explaining
+    from backend.explanations.jobs import Bureau, Job
+    from backend.models.base import Model
+
+log = logging.getLogger(__name__)
+
+KEPT_CHARACTERS = 64_000_000
+"""Characters of answers that are kept, those of all runs together."""
+CELLS_MAX = 4_000_000
+"""Rows x columns of an attribution matrix."""
+N_STEPS_MAX = 256
+FAILED = ("The explanation failed inside the program; its log says more.", "Try another method or another token.")
+LOOK_S = 0.25
+"""How often a waiting answer looks whether its reader is still there."""
+STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "busy": 503, "memory": 503}
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One thing to compute: its name among the kept answers, the work, and its result as JSON types."""
+
+    key: tuple[Any, ...]
+    work: Explaining[Any]
+    shape: Callable[[Any, float], dict[str, Any]]
+
+
+Planner = Callable[["Model", str, Events, Query], Plan]
+
+
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's."""
+    routes = APIRouter()
+    desk = Desk(engine)
+
+    @routes.get("/runs/{run_id}/explanations")
+    def offer(run_id: str) -> Response:
+        try:
+            return _sent(wire.dumps(explain_wire.offer(desk.model(run_id, desk.events(run_id)))))
+        except AppError as error:
+            return refusal(error)
+
+    for name, planner in (("attribution", plan_attribution), ("flow", plan_flow), ("lens", plan_lens), *more):
+        routes.add_api_route(f"/runs/{{run_id}}/{name}", _whole(desk, name, planner), methods=["GET"])
+    routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", plan_matrix), methods=["GET"])
+    return routes
+
+
+def plan_attribution(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+    """Plan the attribution of one token; ``token`` and ``against`` are ids."""
+    from backend.explanations.attribution import attributing
+    from backend.explanations.base import AttributionRequest
+    from backend.explanations.moments import moment
+
+    position, step = query.whole("position"), query.whole("step")
+    way = way_of(query)
+    against = query.whole("against", default=None)
+    query.check()
+    told = moment(events, position, step)
+    request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
+    return Plan(
+        (run_id, "attribution", told.step, told.position, against, *way.values()), primed(attributing(model, request)),
+        lambda found, took_s: explain_wire.attribution(model, told, found, took_s))
+
+
+def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+    """Plan the attribution matrix of a run as far as it has come."""
+    from backend.explanations.attribution import attributing_matrix
+    from backend.explanations.moments import writings
+
+    way = way_of(query)
+    query.check()
+    rows, width = len(writings(events)), len(start_of(events).canvas)
+    if rows * width > CELLS_MAX:
+        raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {CELLS_MAX}. "
+                                           "Explain single tokens instead.")])
+    return Plan(
+        (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),
+        lambda found, _: explain_wire.matrix(model, events, found))
+
+
+def plan_flow(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+    """Plan the routes into one token."""
+    from backend.explanations.base import FlowRequest
+    from backend.explanations.checks import check_flow
+    from backend.explanations.flow_routes import tracing
+    from backend.explanations.moments import moment
+
+    position, step = query.whole("position"), query.whole("step")
+    threshold = query.share("threshold", default=0.01)
+    query.check()
+    told = moment(events, position, step)
+    request = FlowRequest(told.ids, told.position, told.token, threshold, per_head=True)
+    check_flow(model, request)
+    return Plan(
+        (run_id, "flow", told.step, told.position, threshold), tracing(model, request),
+        lambda graph, took_s: explain_wire.flow(model, events, told, graph, took_s))
+
+
+def plan_lens(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+    """Plan what one node of the routes points at: the token kind of ``kind``, ``layer`` and position ``at``."""
+    from backend.explanations.lens import lens, reading
+    from backend.explanations.moments import moment
+
+    position, step = query.whole("position"), query.whole("step")
+    node = (query.word("kind"), query.whole("layer"), query.whole("at"))
+    query.check()
+    told = moment(events, position, step)
+    return Plan(
+        (run_id, "lens", told.step, told.position, *node), primed(reading(model, told.ids, node)),
+        lambda best, _: explain_wire.lens(model, told, node, best))
+
+
+def refusal(error: AppError) -> Response:
+    """Return a refusal as JSON: message, remedy, and which fields are wrong."""
+    told = {"message": error.message, "remedy": error.remedy}
+    if isinstance(error, RequestError):
+        told["problems"] = [{"field": item.field, "message": item.message} for item in error.problems]
+    return _sent(wire.dumps(told), STATUS.get(error.code, 404 if isinstance(error, NotKept) else 500))
+
+
+class NotKept(AppError):
+    """A run that nobody keeps."""
+
+    code = "not_kept"
+
+
+class Desk:
+    """Finds runs, their models and kept answers, and starts jobs."""
+
+    def __init__(self, engine: LocalEngine) -> None:
+        self._engine, self._find = engine, finder(engine)
+        self._bureau: Bureau | None = None
+        self._answers = Answers()
+
+    def events(self, run_id: str) -> Events:
+        """Return the events of a run; raises ``NotKept``."""
+        try:
+            events = self._find(run_id)
+        except HTTPException as error:
+            message, _, remedy = error.detail.partition(". ")
+            raise NotKept(f"{message}.", remedy) from error
+        if not events:
+            raise NotKept("This run has not begun yet.", "Wait for its first step.")
+        return events
+
+    def model(self, run_id: str, events: Events) -> Model:
+        """Return the loaded model that made a run; raises ``ModelError`` when it is another or not loaded."""
+        handle, made_by = self._engine.find(run_id), start_of(events).model
+        name = made_by.name if handle is None else handle.model_name
+        if not self._engine.ready(name):
+            raise ModelError(f"An explanation asks the model again, and {name}, which made this run, is not loaded.",
+                             "Choose it in the menu Model, then ask again.")
+        model = self._engine.load(name)
+        if model.weights_hash != made_by.weights_hash:
+            raise ModelError(f"This run was recorded with other weights ({made_by.name}, {made_by.weights_hash}) than those of "
+                             f"{model.name} that are loaded ({model.weights_hash}).", "Press Run for a new one.")
+        return model
+
+    def plan(self, run_id: str, planner: Planner, query: Query) -> tuple[Plan, str | None]:
+        """Return what is to be computed, and the answer where it is kept."""
+        events = self.events(run_id)
+        model = self.model(run_id, events)
+        try:
+            plan = planner(model, run_id, events, query)
+        except AppError:
+            raise
+        except Exception as error:
+            log.exception("An explanation could not begin.")
+            raise AppError(*FAILED) from error
+        kept = self._answers.get(plan.key)
+        if kept is not None:
+            plan.work.close()
+        return plan, kept
+
+    def begin(self, place: str, plan: Plan, notify: Callable[[], None]) -> Job:
+        """Start the job of a plan."""
+        if self._bureau is None:
+            from backend.explanations.jobs import Bureau
+
+            self._bureau = Bureau()
+        return self._bureau.begin(place, plan.work, notify)
+
+    def answer(self, plan: Plan, job: Job, took_s: float) -> str:
+        """Return what a job that is over found, as text that is kept; raises what it failed with."""
+        if job.error is not None:
+            raise job.error
+        text = wire.dumps(plan.shape(job.result, took_s))
+        self._answers.put(plan.key, text)
+        return text
+
+
+class Answers:
+    """The newest answers, as many as ``KEPT_CHARACTERS`` hold; used from the event loop's threads."""
+
+    def __init__(self) -> None:
+        self._texts: OrderedDict[tuple[Any, ...], str] = OrderedDict()
+        self._held = 0
+
+    def get(self, key: tuple[Any, ...]) -> str | None:
+        """Return a kept answer."""
+        return self._texts.get(key)
+
+    def put(self, key: tuple[Any, ...], text: str) -> None:
+        """Keep an answer, forgetting the oldest ones when they are too many."""
+        self._held += len(text) - len(self._texts.pop(key, ""))
+        self._texts[key] = text
+        while self._held > KEPT_CHARACTERS:
+            self._held -= len(self._texts.popitem(last=False)[1])
+
+
+class _Waiting:
+    """A reader on the event loop who waits for a job on its thread."""
+
+    def __init__(self, desk: Desk, request: Request, place: str, plan: Plan) -> None:
+        loop, self._changed, self._request = asyncio.get_running_loop(), asyncio.Event(), request
+
+        def notify() -> None:
+            with contextlib.suppress(RuntimeError):  # the server ends
+                loop.call_soon_threadsafe(self._changed.set)
+
+        self._begun = time.monotonic()
+        self.job = desk.begin(place, plan, notify)
+
+    @property
+    def took_s(self) -> float:
+        """Seconds since the job was started."""
+        return time.monotonic() - self._begun
+
+    async def changes(self) -> AsyncIterator[None]:
+        """Yield whenever the job has got on, until it is over; a reader who leaves stops it."""
+        try:
+            while not self.job.over.is_set():
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._changed.wait(), LOOK_S)
+                self._changed.clear()
+                if await self._request.is_disconnected():
+                    break
+                yield
+        finally:
+            self.job.leave()
+
+
+def _whole(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
+    """Return an endpoint that answers once everything is computed."""
+
+    async def endpoint(run_id: str, request: Request) -> Response:
+        query = Query(request.query_params)
+        try:
+            plan, kept = await run_in_threadpool(desk.plan, run_id, planner, query)
+            if kept is not None:
+                return _sent(kept)
+            waiting = _Waiting(desk, request, _place(request, view, query), plan)
+            async for _ in waiting.changes():
+                pass
+            if not waiting.job.over.is_set():
+                return Response(status_code=204)  # nobody reads it
+            return _sent(await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s))
+        except AppError as error:
+            return refusal(error)
+
+    return endpoint
+
+
+def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
+    """Return an endpoint that answers line by line: how far the job is, at last what it found."""
+
+    async def endpoint(run_id: str, request: Request) -> Response:
+        query = Query(request.query_params)
+        try:
+            plan, kept = await run_in_threadpool(desk.plan, run_id, planner, query)
+            if kept is not None:
+                return _sent(kept)
+            waiting = _Waiting(desk, request, _place(request, view, query), plan)
+        except AppError as error:
+            return refusal(error)
+        return StreamingResponse(_lines(desk, plan, waiting), media_type="application/x-ndjson", headers=_FRESH)
+
+    return endpoint
+
+
+async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str]:
+    async with contextlib.aclosing(waiting.changes()) as changes:
+        async for _ in changes:
+            yield wire.dumps({"done": waiting.job.progress.done, "total": waiting.job.progress.total}) + "\n"
+    if waiting.job.over.is_set():
+        try:
+            yield await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s) + "\n"
+        except AppError as error:
+            yield wire.dumps({"message": error.message, "remedy": error.remedy}) + "\n"
+
+
+def way_of(query: Query) -> dict[str, Any]:
+    """Return how an attribution is to be computed; what the names may be is checked with the model."""
+    return {
+        "method": query.word("method", "integrated_gradients"), "objective": query.word("objective", "log_prob"),
+        "baseline": query.word("baseline", "mask"), "n_steps": query.whole("n_steps", 32, low=1, high=N_STEPS_MAX),
+    }
+
+
+def primed(work: Explaining[Any]) -> Explaining[Any]:
+    """Return a work whose own checks have been made: it raises here, not once the answer has begun."""
+    next(work)
+    return work
+
+
+def _place(request: Request, view: str, query: Query) -> str:
+    """Return the view of the visitor that an explanation is for."""
+    return f"{view} of {query.visitor or (request.client.host if request.client else '')}"
+
+
+_FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
+
+
+def _sent(text: str, status: int = 200) -> Response:
+    return Response(text.rstrip("\n"), status, media_type="application/json", headers=_FRESH)
