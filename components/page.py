@@ -70,8 +70,7 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
         opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
         opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
-        # Not "always_last": what the library then sends for a second change is no event, and the gate refuses it.
-        gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="multiple", queue=False, **_QUIET)
+        gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
     return page.queue(max_size=None)
 
