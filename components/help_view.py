@@ -27,8 +27,8 @@ _KEYS = (
 )
 
 
-def help_page(stylesheets: tuple[str, ...], dark: str | None = None) -> Markup:
-    """Return the help as a page of its own; the sheets as in ``document``."""
+def help_page(stylesheets: tuple[str, ...], dark: str | None = None, home: str | None = None) -> Markup:
+    """Return the help as a page of its own; the sheets and the way home as in ``document``."""
     return document(
         "Unmask: help",
         tag(
@@ -49,7 +49,7 @@ def help_page(stylesheets: tuple[str, ...], dark: str | None = None) -> Markup:
             tag("h2", "Models"),
             tag("dl", *(join(tag("dt", card.title), tag("dd", card.help)) for card in MODELS)),
         ),
-        stylesheets=stylesheets, dark=dark,
+        stylesheets=stylesheets, dark=dark, home=home,
     )
 
 

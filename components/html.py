@@ -106,9 +106,14 @@ def whole_page(title: str, *body: object, policy: str, styles: tuple[Markup, ...
 
 
 def document(
-    title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None, modules: tuple[str, ...] = ()
+    title: str, *body: object, stylesheets: tuple[str, ...] = (), dark: str | None = None, modules: tuple[str, ...] = (),
+    home: str | None = None,
 ) -> Markup:
-    """Return a whole page; ``dark`` is a sheet for systems in dark mode, ``modules`` are scripts of our own."""
+    """Return a whole page.
+
+    ``dark`` is a sheet for systems in dark mode, ``modules`` are scripts of our own, ``home`` is the
+    address that a link at the top leads back to.
+    """
     head = tag(
         "head",
         tag("meta", charset="utf-8"),
@@ -118,7 +123,8 @@ def document(
         tag("link", rel="stylesheet", href=dark, media="(prefers-color-scheme: dark)") if dark else None,
         *(module(source) for source in modules),
     )
-    page = tag("html", head, tag("body", *body, class_="leaf"), lang="en")
+    back = tag("nav", tag("a", "← Unmask", href=home), class_="back", aria_label="Back") if home else None
+    page = tag("html", head, tag("body", back, *body, class_="leaf"), lang="en")
     return _sendable(page)
 
 

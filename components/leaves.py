@@ -22,7 +22,7 @@ A_DAY = "max-age=86400"
 def router(settings: Settings, engine: LocalEngine) -> APIRouter:
     """Return the routes of these pages, to be included before the instrument itself is mounted."""
     routes, root = APIRouter(), settings.root_path
-    look = {"stylesheets": tuple(f"{root}/{sheet}" for sheet in SHEETS), "dark": f"{root}/{DARK}"}
+    look = {"stylesheets": tuple(f"{root}/{sheet}" for sheet in SHEETS), "dark": f"{root}/{DARK}", "home": f"{root}/"}
 
     @routes.get("/decoders", response_class=HTMLResponse)
     def decoders() -> HTMLResponse:

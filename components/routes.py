@@ -41,7 +41,7 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = finder(engine)
-    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}"}
+    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}", "home": f"{root_path}/"}
 
     @routes.get("/runs/{run_id}")
     def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> Response:
