@@ -126,8 +126,12 @@ def _lacking(model: Model, decoder: Decoder, needs: frozenset[str]) -> list[Prob
     lacking = ", ".join(sorted(needs - model.capabilities))
     if not lacking:
         return []
-    return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. "
-                               "Choose another decoder, other settings or another model.")]
+    if decoder.needs <= model.capabilities:
+        return [Problem("decoder", f"With these settings {decoder.name} needs a model that offers {lacking}; {model.name} does not. "
+                                   "Choose other settings or another model.")]
+    fitting = ", ".join(item.name for item in DECODERS if item.needs <= model.capabilities)
+    remedy = f"Decoders that fit it: {fitting}." if fitting else "Choose another model."
+    return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. {remedy}")]
 
 
 def _unwritable(model: Model, named: Mapping[str, tuple[int, ...]]) -> list[Problem]:
