@@ -1,26 +1,8 @@
-// The only place that touches Plotly: loaded when the first chart is opened, from our own host, under our own name.
+// A chart of the player: drawn by Plotly, which is loaded when the first one is opened.
 
 import { el } from "./dom.js";
 import { CSS, token } from "./palette.js";
-
-const FILE = new URL("charts/plotly.js", import.meta.url).href;
-let library = null;
-
-/** The library, once; `window.Plotly` stays what it was, for others on the page have their own. */
-function load() {
-  library ??= new Promise((done, fail) => {
-    const before = window.Plotly;
-    const script = el("script", { src: FILE });
-    script.onload = () => {
-      const ours = window.Plotly;
-      window.Plotly = before;
-      done(ours);
-    };
-    script.onerror = () => { library = null; script.remove(); fail(new Error("The chart library could not be loaded. Reload the page.")); };
-    document.head.append(script);
-  });
-  return library;
-}
+import { plotly as load } from "./plotly.js";
 
 /** Cividis and the diverging scale of the page, as Plotly takes them. */
 export const SEQUENTIAL = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((at) => [at / 255, CSS[at]]);

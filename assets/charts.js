@@ -1,29 +1,17 @@
-// The only place of these pages that touches the chart library: loaded when a chart is first wanted, from our own
-// host; colours follow the page's tokens, and charts are drawn again when the theme changes.
+// Charts of the pages beside the player: colours follow the page's tokens, and charts are drawn again when the theme changes.
 
 import { token } from "./palette.js";
+import { plotly } from "./plotly.js";
 
 const CLEAR = "rgba(0,0,0,0)";
 const drawn = new Map();
-let loading = null;
-
-function library() {
-  loading ??= new Promise((resolve, reject) => {
-    const script = document.createElement("script");
-    script.src = new URL("charts/plotly.js", import.meta.url).href;
-    script.onload = () => resolve(window.Plotly);
-    script.onerror = () => { loading = null; reject(new Error("The chart library did not load.")); };
-    document.head.append(script);
-  });
-  return loading;
-}
 
 /** Draw `make()` = {data, layout} into `root`; of calls that overtake each other the last one stands. */
 export async function chart(root, make) {
   drawn.set(root, make);
   root.setAttribute("aria-busy", "true");
   try {
-    const Plotly = await library();
+    const Plotly = await plotly();
     if (drawn.get(root) !== make) return;
     const { data, layout } = make();
     await Plotly.react(root, data, themed(layout), { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] });

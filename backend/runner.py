@@ -28,7 +28,6 @@ BATCH_ROWS = 16384
 BATCH_ROWS_CPU = 384
 """The same on a processor: more rows leave its cache and each costs more, fewer do not fill it."""
 
-
 FAILED = "The run failed inside the program; what it had written is kept. The log says more."
 
 

@@ -67,7 +67,7 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
         desk = Desk(engine, controls, offered)
         _wire_run(desk, inputs, run, stop, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
-        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], queue=False, **_QUIET)
+        opened = opener.open(desk.open_link, None, [*inputs.all(), opener], trigger_mode="multiple", queue=False, **_QUIET)
         opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)

@@ -1,18 +1,16 @@
 """How settled a run was, and whether an explanation of it can be believed: what the page fetches about both.
 
 ``trajectory`` is folded from the events alone; ``regret`` and ``faithfulness`` ask the model again, as
-explanations do. The chart library is the file of the installed package, from our own host.
+explanations do.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from importlib.util import find_spec
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter
-from fastapi.responses import FileResponse, Response
+from fastapi.responses import Response
 
 from backend.canvas import steps_of
 from backend.engine import Engine
@@ -38,7 +36,7 @@ MIDDLE = (2.5, 97.5)
 
 
 def router(engine: Engine) -> APIRouter:
-    """Return the routes that need no model: the trajectory of a run, and the chart library."""
+    """Return the route that needs no model: the trajectory of a run."""
     routes = APIRouter()
     desk = Desk(engine)
 
@@ -49,12 +47,6 @@ def router(engine: Engine) -> APIRouter:
         except AppError as error:
             return refusal(error)
         return Response(text, media_type="application/json", headers={"Cache-Control": "no-store"})
-
-    library = _chart_library()
-
-    @routes.get("/assets/charts/plotly.js")
-    def charts() -> FileResponse:
-        return FileResponse(library, media_type="text/javascript", headers={"Cache-Control": "max-age=86400"})
 
     return routes
 
@@ -139,8 +131,3 @@ def _regret(model: Model, item: Regret) -> dict[str, Any]:
         "now": number(item.now), "nats": number(item.nats),
         "favourite": None if item.favourite == item.token else model.token(item.favourite),
     }
-
-
-def _chart_library() -> Path:
-    """Return the file of the chart library, found without importing its package."""
-    return Path(find_spec("plotly").submodule_search_locations[0]) / "package_data" / "plotly.min.js"

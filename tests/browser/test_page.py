@@ -297,7 +297,10 @@ def test_an_example_of_every_task_opens_and_runs(real: Site, visit: Visit) -> No
 def test_every_decoder_runs_with_its_own_settings_shown(real: Site, visit: Visit) -> None:
     page = visit(real)
     page.locator("#settings > button").click()
-    for decoder in DECODERS[:6]:
+    # The embedded model has no left-to-right decoders; manual waits for the reader and has tests of its own.
+    offered = [decoder for decoder in DECODERS if decoder.needs <= {"bidirectional", "attention", "cache"} and decoder.name != "manual"]
+    assert len(offered) > 12
+    for decoder in offered:
         page.locator("#field-decoder input").click()
         page.get_by_role("option", name=f"{decoder.title} · {decoder.mark}", exact=True).click()
         page.wait_for_function("text => document.querySelector('#about-decoder').textContent.includes(text)", arg=decoder.summary)

@@ -12,6 +12,7 @@ from backend.crowd import ROWS_TOGETHER, TOGETHER, Crowd, Crowds, ManyRequest
 from backend.engine import LocalEngine
 from backend.errors import BusyError
 from backend.events import Step
+from backend.runner import BATCH_ROWS_CPU
 from backend.settings import Settings
 from tests.conftest import WAIT_S, FakeModel
 
@@ -75,8 +76,11 @@ def test_as_many_run_at_a_time_as_the_bounds_allow(open_engine) -> None:
     assert max(model.sizes) == TOGETHER
     model.sizes.clear()
     length = ROWS_TOGETHER // 4 - 2
-    finished(Crowds(settings, engine).begin("me", asked(runs=6, length=length, settings={"steps": 2, "block_length": length})))
-    assert max(model.sizes) == 4
+    crowd = Crowds(settings, engine).begin("me", asked(runs=6, length=length, settings={"steps": 2, "block_length": length}))
+    looks = [(look.running, len(look.ended)) for look in crowd.progress()]
+    assert max(running + ended for running, ended in looks) == 4 and sum(ended for _, ended in looks) == 6
+    # How many of the four share a pass is the runner's own bound, not the crowd's.
+    assert max(model.sizes) * (length + 2) <= max(ROWS_TOGETHER, BATCH_ROWS_CPU)
 
 
 def test_a_crowd_takes_one_place_and_a_single_run_beside_it_gets_every_other_pass(open_engine) -> None:
