@@ -28,11 +28,12 @@ class Served:
 
 
 class SlowModel(FakeModel):
-    """A fake model whose pass takes a while."""
+    """A fake model whose pass takes a while; ``begun`` counts the passes that were started."""
 
-    pass_s = 0.0
+    pass_s, begun = 0.0, 0
 
     def forward(self, *inputs, **details):
+        self.begun += 1
         time.sleep(self.pass_s)
         return super().forward(*inputs, **details)
 

@@ -39,7 +39,7 @@ def memory() -> int:
 
 
 def left_at(served: Served, how: str, step: int) -> tuple[int, float]:
-    """Start a run, leave it at ``step``; return further passes and the seconds until its slot was free."""
+    """Start a run, leave it at ``step``; return the passes begun after that and the seconds until its slot was free."""
     visitor, model = Visitor(served.address), served.model
     visitor.arrive()
     visitor.call("submit", prompt="2+2=", length="64").finish()
@@ -47,13 +47,13 @@ def left_at(served: Served, how: str, step: int) -> tuple[int, float]:
     stream = messages.texts()
     next(stream)
     until(lambda: model.passes >= before + step)
-    at = model.passes
+    at = model.begun  # the pass under way is among them: it cannot be taken back
     if how == "stop":
         visitor.press("stop")
     else:
         messages.leave()
     took = until(lambda: not served.engine._running)
-    further = model.passes - at
+    further = model.begun - at
     if how == "stop":
         messages.finish()
     visitor.close()
