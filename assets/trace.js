@@ -200,8 +200,8 @@ export class Trace {
   /** Where the response ends at `t`: the rank of the first end-of-sequence, or its length. */
   tail(t) {
     const cells = this.response(t);
-    const eos = this.start?.eos ?? null;
-    const cut = eos === null ? -1 : cells.findIndex((cell) => this.id(cell, t) === eos);
+    const ends = [...(this.start?.model?.stop_ids ?? []), this.start?.eos ?? null];
+    const cut = cells.findIndex((cell) => ends.includes(this.id(cell, t)));
     return cut < 0 ? cells.length : cut;
   }
 
