@@ -60,7 +60,7 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
 
   function fill() {
     const [a, b] = traces;
-    const key = [a.epoch, b.epoch, clock.step(0), clock.step(1)].join("|");
+    const key = [a.epoch, b.epoch, clock.step(0), clock.step(1), a.end !== null, b.end !== null].join("|");
     if (key === said) return;
     said = key;
     for (const [name, trace, t] of [["a", a, clock.step(0)], ["b", b, clock.step(1)]]) {

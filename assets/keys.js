@@ -40,10 +40,11 @@ export function listen({ root, trace, clock, select, differ, layers, panels, exp
   };
 
   document.addEventListener("keydown", (event) => {
-    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || dialog.open) return;
+    if (event.defaultPrevented || event.ctrlKey || event.metaKey || event.altKey || dialog.open || event.target.closest?.("dialog[open], [popover]")) return;
     if (event.key === "Escape" && root.contains(event.target)) { select.clear(); return; }
     const inside = root.contains(event.target) || event.target === document.body;
     if (!on || event.target.closest?.(TYPED)) return;
+    if (event.target.matches?.("input[type=range]") && /^(Arrow|Home|End|Page)/.test(event.key)) return; // a slider's own
     if (event.target.closest?.(FIELDS) && (event.key === " " || !inside)) return;
     const layer = /^[1-9]$/.test(event.key) ? layers()[Number(event.key) - 1] : null;
     const act = layer ? () => select.setLayer(layer.name) : acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];

@@ -156,7 +156,7 @@ export function createLessons({ root, base, trace, opener, load, note }) {
     setText(stage, on ? "Leave full screen" : "Full screen");
   });
   document.addEventListener("keydown", (event) => {
-    if (!lesson || sheet.open || event.ctrlKey || event.metaKey || event.altKey || event.target.closest?.(TYPED)) return;
+    if (!lesson || sheet.open || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented || event.target.closest?.(`${TYPED}, dialog[open], [popover]`)) return;
     if (event.key === "PageDown") { event.preventDefault(); forward(); }
     if (event.key === "PageUp") { event.preventDefault(); go(at - 1); }
   });

@@ -28,7 +28,7 @@ export class Select {
   }
 
   togglePin(cell, lane = 0) {
-    this.pin = this.pin === cell && this.lane === lane ? null : cell;
+    this.pin = this.pin === cell && this.pinLane === lane ? null : cell;
     this.lane = this.pinLane = lane;
     this._changed();
   }

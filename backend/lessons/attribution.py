@@ -15,7 +15,7 @@ LESSON = Lesson(
             (
                 "The pinned digit, {token}, was written at step {step_of} with probability {prob}. Each digit of the answer is the digit above it plus the answer's next digit, "
                 "without tens: 6 + 1 = 7. So the reasons are the 6 in the prompt and the 1 to the right, which had been written before.",
-                "Ask “Why this token?” beside the canvas: it names the positions that the model used, by one of several methods. They do not agree with each other.",
+                "Ask “Why this token?” below the time line: it names the positions that the model used, by one of several methods. They do not agree with each other.",
             ),
             Shown(RUN, step=7, position=5, layer="order", facts={"token": "7", "step_of": 7, "prob": ".998"}),
         ),
@@ -39,10 +39,10 @@ LESSON = Lesson(
             (
                 "Integrated gradients walk from a row of masks to the canvas and add up gradients on the way. The scores should add up to the change of "
                 "the log probability between the two, {change} nats here.",
-                "With 256 points on the way they miss it by {delta} nats, more than the whole change. The number is shown with every attribution as delta.",
+                "With 256 points on the way they miss it by {delta} nats, more than the whole change. The page says so below the scores: “The sum misses …”, for every method whose scores should add up.",
             ),
             Shown(RUN, step=7, position=5, layer="order", facts={"change": "2.71", "delta": "7.0"}),
-            Question("What does a delta of that size mean?", (
+            Question("What does a gap of that size mean?", (
                 Choice("The scores are wrong by that much in total: do not read them.", True,
                        "Take more points, or another method. Here more points do not help: halfway between a mask and a token the input stands for no text the "
                        "model was trained on, and the probability jumps up and down there."),
@@ -57,7 +57,7 @@ LESSON = Lesson(
                 "Both were measured for every method against rankings by chance, on five tasks (docs/faithfulness.md).",
                 "Occlusion beats chance on both in four of the five tasks. Integrated gradients do in two, 6x6 Sudoku and rearranging digits; where the answer needs "
                 "arithmetic their sums miss by about 1 to 1.6 nats. Gradient times input, the cheapest, does in none.",
-                "So: look at delta first, compare two methods, and test a claim by hiding the token yourself.",
+                "So: look first at how far the sum misses, compare two methods, and test a claim by hiding the token yourself.",
             ),
             Shown(RUN, step=7, position=5, layer="order"),
         ),

@@ -41,7 +41,7 @@ LESSON = Lesson(
         LessonStep(
             "Look again, write again",
             (
-                "Now the run plays. After each write the model looks at the whole row again, so that every new token helps to guess the others.",
+                "Now the run plays. After each write the model looks at the whole canvas again, so that every new token helps to guess the others.",
                 "It takes {passes} passes for {free} places, and the answer is right. Stop at any moment with the space bar; "
                 "the left and right arrow keys move one step.",
             ),

@@ -65,7 +65,7 @@ LESSON = Lesson(
             Question(f"One token per pass gets {figure('shuffle', 'llada, 1 per step')} of these right. How many with two per pass?", (
                 Choice("About half of that.", False, f"Fewer: {figure('shuffle', 'llada, 2 per step')} of 200."),
                 Choice("Almost none.", True,
-                       f"{figure('shuffle', 'llada, 2 per step')} of 200. Tokens that are written in one pass are drawn independently of each other, and here "
+                       f"{figure('shuffle', 'llada, 2 per step')} of 200. Tokens that are written in one pass are chosen independently of each other, and here "
                        "everything depends on everything."),
                 Choice("The same: each place is still most probable.", False,
                        f"{figure('shuffle', 'llada, 2 per step')} of 200: most probable at each place is not most probable together."),

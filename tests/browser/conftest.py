@@ -163,7 +163,7 @@ def visit(browser: Browser) -> Iterator[Visit]:
         page.on("pageerror", lambda error: trouble.append(f"threw {error}"))
         page.on("console", lambda said: trouble.append(f"said {said.text}") if said.type == "error" and not (bears and bears in said.text) else None)
         page.set_default_timeout(WAIT_MS)
-        page.goto(address if address.startswith("file:") else f"{address}/{leaf}")
+        page.goto(address if isinstance(at, str) and not leaf else f"{address}/{leaf}")
         page.wait_for_function("leaf => document.documentElement.dataset.unmask === 'ready' && (leaf || window.unmask.trace.steps > 0)", arg=leaf)
         return page
 

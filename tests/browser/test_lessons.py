@@ -93,6 +93,7 @@ def test_going_back_shows_the_run_that_is_there_and_does_not_repeat_it(school: S
     stands(page)
     first = page.evaluate("window.unmask.trace.start.run")
     page.get_by_role("button", name="Next", exact=True).click()
+    expect(page.locator(".lesson-place")).to_contain_text("step 3 of")
     stands(page)
     page.wait_for_function("first => window.unmask.trace.start.run !== first", arg=first)
     page.get_by_role("button", name="Back", exact=True).click()
