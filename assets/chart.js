@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 import { CSS, token } from "./palette.js";
-import { plotly as load } from "./plotly.js";
+import { plotly as load } from "./chart_library.js";
 
 /** Cividis and the diverging scale of the page, as Plotly takes them. */
 export const SEQUENTIAL = [0, 32, 64, 96, 128, 160, 192, 224, 255].map((at) => [at / 255, CSS[at]]);

@@ -1,7 +1,7 @@
 // Charts of the pages beside the player: colours follow the page's tokens, and charts are drawn again when the theme changes.
 
 import { token } from "./palette.js";
-import { plotly } from "./plotly.js";
+import { plotly } from "./chart_library.js";
 
 const CLEAR = "rgba(0,0,0,0)";
 const drawn = new Map();

@@ -72,6 +72,7 @@ async function begin() {
   clear();
   body.replaceChildren();
   results.hidden = true;
+  summaries(false);
   busy(true);
   bar.removeAttribute("value");
   say("Starting …");
@@ -83,6 +84,11 @@ async function begin() {
     say("The connection was lost. What had arrived stays; run again when it is back.", true);
   }
   busy(false);
+}
+
+/** What sums the runs up belongs to a whole batch; until one is whole, only its rows are shown. */
+function summaries(on) {
+  for (const part of [...results.children].slice(0, -1)) part.hidden = !on;
 }
 
 async function* linesOf(stream) {
@@ -124,6 +130,7 @@ function show(line) {
   if (csvLink) URL.revokeObjectURL(csvLink);
   csvLink = URL.createObjectURL(new Blob([line.csv], { type: "text/csv" }));
   Object.assign(at("many-csv"), { href: csvLink, hidden: false });
+  summaries(true);
   results.hidden = false;
   at("many-places").tBodies[0].replaceChildren(...line.places.map(place));
   drawAll(line);

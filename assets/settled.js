@@ -35,10 +35,10 @@ export function create(root, { trace, select }) {
     asTable.setAttribute("aria-expanded", String(!table.hidden));
     setText(asTable, table.hidden ? "Show as table" : "Hide the table");
   } });
-  const body = el("div", { class: "settled-body", hidden: true }, summary, second,
-    el("div", { class: "settled-grid" },
-      el("figure", {}, mapTitle, map, mapHow, mapField, legend),
-      el("figure", {}, barTitle, bar, barHow, barField)),
+  const pictures = el("div", { class: "settled-grid", hidden: true },
+    el("figure", {}, mapTitle, map, mapHow, mapField, legend),
+    el("figure", {}, barTitle, bar, barHow, barField));
+  const body = el("div", { class: "settled-body", hidden: true }, summary, second, pictures,
     reading, asTable, table);
   const panel = el("section", { class: "panel settled", "aria-label": "How settled was it?", tabindex: "-1" },
     el("header", { class: "panel-head" }, el("h3", {}, toggle), help("How settled was it?", ...DEFINITIONS)), body);
@@ -54,16 +54,27 @@ export function create(root, { trace, select }) {
     draw(now);
   }
 
-  async function fetchAll(run) {
+  /** Let go of the run of before, so that nothing of it stands under another's name. */
+  function forget() {
     stop?.abort();
+    found = regrets = null;
+    shown = asked = "";
+    byPosition.clear();
+    table.replaceChildren();
+    pictures.hidden = true;
+    setText(second, "");
+    setText(reading, "");
+  }
+
+  async function fetchAll(run) {
+    forget();
+    asked = run;
     stop = new AbortController();
     const { signal } = stop;
-    found = regrets = null;
     setText(summary, "Reading the run …");
-    setText(second, "");
     try {
       found = await ask(run, "trajectory", {}, signal);
-      byPosition.clear();
+      pictures.hidden = false;
       for (const course of found.courses) byPosition.set(course.position, course);
       for (const [id, text] of Object.entries(found.texts)) if (!trace.texts.has(Number(id))) trace.texts.set(Number(id), text);
       setText(summary, found.sentence);
@@ -170,8 +181,8 @@ export function create(root, { trace, select }) {
   function draw(t) {
     now = t;
     if (!open || !trace.start) return;
-    if (!trace.end) { setText(summary, "The run is still going on: its trajectory is shown once it has ended."); asked = ""; return; }
-    if (asked !== trace.start.run) { asked = trace.start.run; fetchAll(asked); return; }
+    if (!trace.end) { setText(summary, "The run is still going on: its trajectory is shown once it has ended."); if (asked) forget(); return; }
+    if (asked !== trace.start.run) { fetchAll(trace.start.run); return; }
     if (!found) return;
     options(map, maps().map((item) => [item.name, item.title]));
     options(bar, BARS.map((item) => [item.name, item.title]));

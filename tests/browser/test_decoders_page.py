@@ -106,7 +106,7 @@ def test_a_decoder_from_outside_has_its_controls_its_card_and_its_run(visit: Vis
         assert (shown["decoder"], shown["reason"], steps) == ("widest_margin", "done", 20) and "widest margin" in shown["why"]
         assert shown["names"][-1] == "gap"
         page.get_by_role("radio", name="Gap", exact=True).click()
-        expect(page.locator(".ramp .unit")).to_contain_text("probability · bright = surer")
+        expect(page.locator(".ramp .unit").first).to_contain_text("probability · bright = surer")
         recorded = page.evaluate("""() => { const { trace } = window.unmask; const cell = trace.written[1][0];
           return ['gap', 'margin'].map(name => trace.value(name, trace.score(name, cell, 1))); }""")
         assert recorded[0] == pytest.approx(recorded[1], abs=1e-3)
