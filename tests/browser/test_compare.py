@@ -287,14 +287,15 @@ def test_a_search_is_drawn_as_a_tree_with_the_winners_path(real: Site, visit: Vi
     page.wait_for_function("window.unmask.trace.start.decoder === 'order_token_search' && window.unmask.trace.end")
     painted(page, page.evaluate("window.unmask.trace.steps"))
     branches = [event for event in real.run_of(page).events_so_far if isinstance(event, Branch)]
-    assert page.locator(".search circle").count() == len(branches) + 1
-    assert page.locator(".search path.pruned").count() == sum(not branch.kept for branch in branches)
+    expect(page.locator(".search circle")).to_have_count(len(branches) + 1)
+    expect(page.locator(".search path.pruned")).to_have_count(sum(not branch.kept for branch in branches))
     best = max((branch for branch in branches if branch.kept and branch.step == branches[-1].step), key=lambda branch: branch.score)
     parents, depth = {branch.node: branch.parent for branch in branches}, 0
     node = best.node
     while node in parents:
         node, depth = parents[node], depth + 1
-    assert depth > 1 and page.locator(".search path.won").count() == depth
+    assert depth > 1
+    expect(page.locator(".search path.won")).to_have_count(depth)
     page.locator(".search svg.tree").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.search .reading').textContent.includes('score')")
