@@ -111,7 +111,13 @@ export function create(root, { trace, select }) {
   async function build() {
     if (charts) return charts;
     charts = import("./chart.js").then((kit) => {
-      const hear = (point) => select.point(point ? cellAt(point.y) : null, point?.data.type === "bar" || !point ? null : point.x);
+      let heard = null;
+      const hear = (point) => {
+        // The chart says late that the pointer left it: what another view points at by then stays.
+        if (!point) { if (select.hover?.cell === heard) select.point(null); return; }
+        heard = cellAt(point.y);
+        select.point(heard, point.data.type === "bar" ? null : point.x);
+      };
       const pick = (point) => { const cell = cellAt(point.y); if (cell !== null) select.togglePin(cell); };
       return {
         kit,
