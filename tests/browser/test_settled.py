@@ -204,6 +204,7 @@ def test_an_explanation_is_tested_on_its_own_canvas_and_the_verdict_is_said(real
 @pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
 def test_every_text_of_both_views_contrasts_and_nothing_is_wider_than_a_phone(real: Site, visit: Visit, dark: bool) -> None:
     page = visit(real, dark=dark, width=390, height=844)
+    page.locator("#more").click()  # in a narrow window the fields of a request are folded away
     decoded(page)
     opened(page)
     assert page.evaluate(CONTRAST) == []
