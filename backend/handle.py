@@ -28,10 +28,12 @@ class RunHandle:
     """A run of an engine; the owner thread pushes, any number of visitors read."""
 
     def __init__(
-        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = ""
+        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = "",
+        visitor: str = "",
     ) -> None:
         self.id = secrets.token_hex(16)
         self.group = group or self.id
+        self.visitor = visitor or self.group
         self.model_name = model_name
         self.request = request
         self.cancelled = False

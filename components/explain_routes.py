@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -37,7 +38,7 @@ log = logging.getLogger(__name__)
 KEPT_CHARACTERS = 64_000_000
 """Characters of answers that are kept, those of all runs together."""
 CELLS_MAX = 4_000_000
-"""Rows x columns of an attribution matrix."""
+"""Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
 N_STEPS_MAX = 256
 FAILED = ("The explanation failed inside the program; its log says more.", "Try another method or another token.")
 LOOK_S = 0.25
@@ -57,8 +58,11 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> APIRouter:
-    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's."""
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
+
+    A matrix has ``cells_max`` values at most.
+    """
     routes = APIRouter()
     desk = Desk(engine)
 
@@ -71,7 +75,7 @@ def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> API
 
     for name, planner in (("attribution", plan_attribution), ("flow", plan_flow), ("lens", plan_lens), *more):
         routes.add_api_route(f"/runs/{{run_id}}/{name}", _whole(desk, name, planner), methods=["GET"])
-    routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", plan_matrix), methods=["GET"])
+    routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", partial(plan_matrix, cells_max=cells_max)), methods=["GET"])
     return routes
 
 
@@ -92,7 +96,7 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
         lambda found, took_s: explain_wire.attribution(model, told, found, took_s))
 
 
-def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+def plan_matrix(model: Model, run_id: str, events: Events, query: Query, cells_max: int = CELLS_MAX) -> Plan:
     """Plan the attribution matrix of a run as far as it has come."""
     from backend.explanations.attribution import attributing_matrix
     from backend.explanations.moments import writings
@@ -100,8 +104,8 @@ def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan
     way = way_of(query)
     query.check()
     rows, width = len(writings(events)), len(start_of(events).canvas)
-    if rows * width > CELLS_MAX:
-        raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {CELLS_MAX}. "
+    if rows * width > cells_max:
+        raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {cells_max}. "
                                            "Explain single tokens instead.")])
     return Plan(
         (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),

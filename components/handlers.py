@@ -56,23 +56,27 @@ class Desk:
         # An equal value does not reach the browser a second time, so notices are numbered.
         self._numbers = itertools.count()
 
+    def press_run(self, request: gr.Request, *inputs: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield what ``submit`` does, for the visitor who asks."""
+        yield from self.submit(*inputs, visitor=visitor_of(request))
+
     def submit(
-        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any, visitor: str = ""
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop."""
         yield from self._started(decoder, lambda: [
             (model, self._request(prompt, model, decoder, length, seed, template, values)),
             *self._second(second, prompt, length, seed, template),
-        ])
+        ], visitor)
 
     def _started(
-        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], visitor: str, *lanes: str
     ) -> Iterator[tuple[Any, ...]]:
         """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
-            handles = self._submit_all(asked())
+            handles = self._submit_all(asked(), visitor)
         except RequestError as error:
             yield "", self._notice(decoder, problems=error.problems), *idle()
         except AppError as error:
@@ -81,9 +85,9 @@ class Desk:
             running = gr.update(value="Running …", interactive=False)
             yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
 
-    def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+    def branch(self, event: gr.EventData, request: gr.Request | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
-        yield from self._started("", lambda: [self._branched(carried(event))], KEPT)
+        yield from self._started("", lambda: [self._branched(carried(event))], visitor_of(request), KEPT)
 
     def _branched(self, asked: Any) -> tuple[str, RunRequest]:
         """Return the model and request of a branch, from what the browser asks.
@@ -102,14 +106,14 @@ class Desk:
             raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
         return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
 
-    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]]) -> list[RunHandle]:
+    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], visitor: str) -> list[RunHandle]:
         """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
         handles: list[RunHandle] = []
         problems: list[Problem] = []
         try:
             for lane, (model, request) in enumerate(asked):
                 try:
-                    handles.append(self._engine.submit(model, request))
+                    handles.append(self._engine.submit(model, request, visitor=visitor))
                 except RequestError as error:
                     problems += _of_lane(lane, error.problems)
             if problems:
@@ -271,6 +275,11 @@ class _Aside:
         """Wait up to ``seconds`` and tell whether the work is over."""
         self._thread.join(seconds)
         return not self._thread.is_alive()
+
+
+def visitor_of(request: gr.Request | None) -> str:
+    """Return who asks, so that the queue is fair between visitors: an open page is one."""
+    return (request.session_hash or "") if request else ""
 
 
 def carried(event: gr.EventData) -> dict[str, Any]:

@@ -351,4 +351,4 @@ def test_closing_ends_every_run_and_the_thread(open_engine: Start_, gated: Gated
     closing.join(WAIT_S)
     assert not closing.is_alive()
     assert [finished(run)[-1].reason for run in runs] == ["cancelled", "cancelled"]
-    assert not [thread for thread in threading.enumerate() if thread.name == "unmask-owner" and thread is engine._owner]
+    assert not [thread for thread in threading.enumerate() if thread is engine._worker.thread]
