@@ -40,6 +40,8 @@ KEPT_CHARACTERS = 64_000_000
 CELLS_MAX = 4_000_000
 """Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
 N_STEPS_MAX = 256
+PIECE_S = 120.0
+"""Seconds that a piece of an explanation may take."""
 FAILED = ("The explanation failed inside the program; its log says more.", "Try another method or another token.")
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
@@ -58,13 +60,13 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX) -> APIRouter:
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S) -> APIRouter:
     """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
 
-    A matrix has ``cells_max`` values at most.
+    A matrix has ``cells_max`` values at most; a piece that takes longer than ``piece_s`` is given up.
     """
     routes = APIRouter()
-    desk = Desk(engine)
+    desk = Desk(engine, piece_s)
 
     @routes.get("/runs/{run_id}/explanations")
     def offer(run_id: str) -> Response:
@@ -161,8 +163,8 @@ class NotKept(AppError):
 class Desk:
     """Finds runs, their models and kept answers, and starts jobs."""
 
-    def __init__(self, engine: LocalEngine) -> None:
-        self._engine, self._find = engine, finder(engine)
+    def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S) -> None:
+        self._engine, self._find, self._piece_s = engine, finder(engine), piece_s
         self._bureau: Bureau | None = None
         self._answers = Answers()
 
@@ -211,8 +213,13 @@ class Desk:
         if self._bureau is None:
             from backend.explanations.jobs import Bureau
 
-            self._bureau = Bureau()
+            self._bureau = Bureau(piece_s=self._piece_s)
         return self._bureau.begin(place, plan.work, notify)
+
+    def look(self) -> None:
+        """See to it that nobody waits for an explanation that does not come back."""
+        if self._bureau is not None:
+            self._bureau.look()
 
     def answer(self, plan: Plan, job: Job, took_s: float) -> str:
         """Return what a job that is over found, as text that is kept; raises what it failed with."""
@@ -252,7 +259,7 @@ class _Waiting:
             with contextlib.suppress(RuntimeError):  # the server ends
                 loop.call_soon_threadsafe(self._changed.set)
 
-        self._begun = time.monotonic()
+        self._begun, self._desk = time.monotonic(), desk
         self.job = desk.begin(place, plan, notify)
 
     @property
@@ -267,6 +274,7 @@ class _Waiting:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), LOOK_S)
                 self._changed.clear()
+                self._desk.look()
                 if await self._request.is_disconnected():
                     break
                 yield
