@@ -65,7 +65,7 @@ class Engine(Protocol):
     def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
         """Return what of ``request`` does not fit a loaded model."""
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "") -> RunHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> RunHandle:
         """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
@@ -171,15 +171,15 @@ class LocalEngine:
         model = self.load(model_name)
         return model, prepare(model, request, canvas_max=self._settings.canvas_max)
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "") -> RunHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> RunHandle:
         """Queue a run and return its handle.
 
-        Runs of one ``group`` take one place between them, in the queue and among the running, and are
-        not kept once they are over. ``visitor`` tells whose run it is: the queue is fair between
-        visitors, and each may have so many at a time. Raises what ``plan`` raises, or ``BusyError``.
+        Runs of one ``group`` take one place between them, in the queue and among the running, and unless
+        ``kept`` says otherwise are not kept once they are over. ``visitor`` tells whose run it is: the queue
+        is fair between visitors, and each may have so many at a time. Raises what ``plan`` raises, or ``BusyError``.
         """
         model, plan = self.plan(model_name, request)
-        handle = RunHandle(self, model_name, request, self._clock, group, visitor)
+        handle = RunHandle(self, model_name, request, self._clock, group, visitor, not group if kept is None else kept)
         with self._wake:
             try:
                 self._refuse_beyond_limits(handle)
@@ -189,7 +189,7 @@ class LocalEngine:
             # The model goes along: unloading it meanwhile only takes it out of the menu.
             self._queued.add((handle, (model, plan)))
             self._tally.started += 1
-            if not group:
+            if handle.kept:
                 self._kept.add(handle)
             self._wake.notify_all()
         return handle
@@ -319,8 +319,8 @@ class LocalEngine:
         self.deliver(worker, [(run_id, ended_by("error", message)) for run_id in list(self._running)])
 
     def _over(self, handle: RunHandle, end: End) -> None:
-        """Note that a run is over; one of a group is read by whoever drives the group, and not kept."""
-        if handle.group == handle.id:
+        """Note that a run is over; one that is not kept is read by whoever drives its group."""
+        if handle.kept:
             self._kept.ended(handle, handle.recorded)
         self._tally.note(handle, end)
         handle.push(end)

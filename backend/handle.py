@@ -29,11 +29,12 @@ class RunHandle:
 
     def __init__(
         self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = "",
-        visitor: str = "",
+        visitor: str = "", kept: bool = True,
     ) -> None:
         self.id = secrets.token_hex(16)
         self.group = group or self.id
         self.visitor = visitor or self.group
+        self.kept = kept
         self.model_name = model_name
         self.request = request
         self.cancelled = False

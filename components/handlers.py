@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -107,13 +108,17 @@ class Desk:
         return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
 
     def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], visitor: str) -> list[RunHandle]:
-        """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
+        """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back.
+
+        Runs that are compared take one place between them, so that they go on side by side.
+        """
+        group = secrets.token_hex(8) if len(asked) > 1 else ""
         handles: list[RunHandle] = []
         problems: list[Problem] = []
         try:
             for lane, (model, request) in enumerate(asked):
                 try:
-                    handles.append(self._engine.submit(model, request, visitor=visitor))
+                    handles.append(self._engine.submit(model, request, group, visitor, kept=True))
                 except RequestError as error:
                     problems += _of_lane(lane, error.problems)
             if problems:

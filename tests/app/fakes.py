@@ -107,7 +107,7 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "") -> FakeHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal
