@@ -263,16 +263,24 @@ class LocalEngine:
     def close(self, seconds: float | None = None, why: str = "") -> bool:
         """Take no new runs, end every run, and stop the owner thread; return whether it stopped within ``seconds``.
 
-        ``why`` is what the runs say at their end.
+        ``why`` is what the runs say at their end; those whose pass does not come back in time get theirs without it.
         """
         with self._wake:
             self._cancels |= {handle.id: why for handle, _ in (*self._queued, *self._running.values())}
             self._closed = True
             self._wake.notify_all()
         self._watch.end()
-        thread = self._worker.thread
-        thread.join(seconds)
-        return not thread.is_alive()
+        worker = self._worker
+        worker.thread.join(seconds)
+        if not worker.thread.is_alive():
+            return True
+        with self._wake:
+            worker.left = True
+            for handle, _ in (*self._queued, *self._running.values()):
+                self._over(handle, ended_by("cancelled", why))
+            self._running.clear()
+            self._queued = Waiting()
+        return False
 
     # -- what the worker asks ----------------------------------------------------------------------
 

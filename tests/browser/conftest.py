@@ -101,7 +101,7 @@ def opened_site(
     chosen = settings(port=free_port())
     listener = listen(chosen)
     engine = engine_of(chosen)
-    server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1, root_path=chosen.root_path))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     until = time.monotonic() + WAIT_S
