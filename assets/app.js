@@ -34,7 +34,7 @@ let frame = 0, before = 0, replay = 0, played = false, compared = null;
 function listeners(number) {
   return {
     start() { clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
-    queue(ahead) { state("queued"); lines?.queued(ahead); },
+    queue(ahead, wait) { state("queued"); lines?.queued(ahead, wait); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
     filled() { if (clock.live) lines?.rest(); },

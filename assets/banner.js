@@ -51,7 +51,7 @@ export function create(root, { trace, clock, announce }) {
     /** The slow showing has come to its end. */
     shown() { if (replaying) rest(); },
     showIntro() { asked = true; rest(); },
-    queued(ahead) { show("wait", `${plural(ahead, "run")} before yours. It starts by itself; Stop takes it back.`); },
+    queued(ahead, wait) { show("wait", `${plural(ahead, "run")} before yours${wait ? `, about ${plural(Math.ceil(wait), "second")}` : ""}. It starts by itself; Stop takes it back.`); },
     /** A run has ended; `letter` names its lane where there are two. */
     ended(end, elapsed, slowly, letter) {
       const which = letter ? `${letter}: ` : "";

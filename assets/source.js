@@ -37,7 +37,7 @@ export class Source {
 
   _take(events, arrived) {
     for (const event of events) {
-      if (event.kind === "queue") this.on.queue(event.ahead);
+      if (event.kind === "queue") this.on.queue(event.ahead, event.wait_s);
       else if (event.kind === "start" && !this._ours(event.run)) { this._chunks.clear(); this.on.start(); }
     }
     // Without its start a run cannot be read: its steps are asked for again, together with it.

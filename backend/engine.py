@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import itertools
 import logging
+import statistics
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,6 +34,9 @@ log = logging.getLogger(__name__)
 
 STUCK_MAX = 3
 """Threads that models may keep before the engine takes no more runs: each holds what its pass allocated."""
+
+LENGTHS = 16
+"""Runs from whose lengths the wait of the next ones is told."""
 
 
 class Engine(Protocol):
@@ -96,6 +101,7 @@ class LocalEngine:
         self._closed = False
         self._tally = Tally()
         self._left: list[Worker] = []
+        self._lengths: deque[float] = deque(maxlen=LENGTHS)
         self._worker = Worker(self, settings)
         self._watch = Watch(lambda: self._worker, self._leave_behind, settings.pass_time_s)
 
@@ -252,6 +258,13 @@ class LocalEngine:
             waits = len(before) < len(order)
             return len(groups_of(before) - groups_of(self._running.values()) - {handle.group}) if waits else 0
 
+    def wait_of(self, handle: RunHandle) -> float | None:
+        """Return about how many seconds this run will wait, from how long the last runs took; None before any."""
+        with self._wake:
+            if not self._lengths:
+                return None
+            return (self.ahead_of(handle) + 1) * statistics.mean(self._lengths) / self._settings.max_running
+
     def counts(self) -> Counts:
         """Return how much is under way, and what was done so far."""
         with self._wake:
@@ -297,6 +310,7 @@ class LocalEngine:
             admitted = self._queued.take((handle for handle, _ in self._running.values()), self._settings.max_running)
             for handle, plan in admitted:
                 handle.touch()
+                handle.admitted_at = self._clock()
                 self._running[handle.id] = (handle, plan)
             if self._closed and not self._running:
                 return None
@@ -328,6 +342,8 @@ class LocalEngine:
 
     def _over(self, handle: RunHandle, end: End) -> None:
         """Note that a run is over; one that is not kept is read by whoever drives its group."""
+        if handle.admitted_at is not None:
+            self._lengths.append(self._clock() - handle.admitted_at)
         if handle.kept:
             self._kept.ended(handle, handle.recorded)
         self._tally.note(handle, end)

@@ -23,6 +23,9 @@ class Owner(Protocol):
     def ahead_of(self, handle: RunHandle) -> int:
         """Return how many queued runs come before this one; 0 once it runs."""
 
+    def wait_of(self, handle: RunHandle) -> float | None:
+        """Return the seconds until this run begins, as far as they can be told."""
+
 
 class RunHandle:
     """A run of an engine; the owner thread pushes, any number of visitors read."""
@@ -35,6 +38,8 @@ class RunHandle:
         self.group = group or self.id
         self.visitor = visitor or self.group
         self.kept = kept
+        self.admitted_at: float | None = None
+        """When it got its place, by the engine's clock."""
         self.model_name = model_name
         self.request = request
         self.cancelled = False
@@ -48,6 +53,11 @@ class RunHandle:
     def ahead(self) -> int:
         """How many runs wait before this one; 0 once it runs."""
         return self._engine.ahead_of(self)
+
+    @property
+    def wait_s(self) -> float | None:
+        """About how many seconds it will wait; None where that cannot be told yet."""
+        return self._engine.wait_of(self)
 
     @property
     def events_so_far(self) -> tuple[Event, ...]:

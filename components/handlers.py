@@ -317,7 +317,7 @@ class _Feed:
     def encoded(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
         """Return the next events on the wire; instead of none the place in the queue, if there is one."""
         if not batch:
-            return [wire.queue(self.handle.ahead, self._lane)] if self.handle.ahead else []
+            return [wire.queue(self.handle.ahead, self._lane, self.handle.wait_s)] if self.handle.ahead else []
         created = self.handle.times[self._sent : self._sent + len(batch)]
         self._sent += len(batch)
         return self._encoder.encode(batch, created)

@@ -39,6 +39,7 @@ class FakeHandle:
     """A handle whose run is already over, or never ends."""
 
     ahead = 2
+    wait_s = None
 
     def __init__(self, events: Sequence[Event], ended: bool = True) -> None:
         self.id = RUN_ID
