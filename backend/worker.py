@@ -97,7 +97,7 @@ class Worker:
                     for run_id, why in orders.ended.items():
                         self._engine.deliver(self, room.lanes.cancel(run_id, why))
                 self._take_turns()
-            except Exception:
+            except BaseException:  # an exit, too, that a model asks for: nobody else decodes
                 log.exception("The owner thread met a failure; the runs it held are ended.")
                 self._fail()
             finally:

@@ -103,7 +103,7 @@ class Job:
             result = work()
         except AppError as error:
             self.fail(error)
-        except Exception as error:
+        except BaseException as error:  # an exit, too, that a model asks for: somebody waits for this
             log.exception("An explanation failed.")
             self.fail(OutOfMemory("The machine ran out of memory in this explanation.", LESS) if is_memory(error) else AppError(
                 "The explanation failed inside the program; its log says more.", "Try another method or another token."))

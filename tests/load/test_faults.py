@@ -49,8 +49,8 @@ class Faulty(FakeModel):
         fault, self.fault = self.fault, ""
         if fault == "hang":
             assert self.release.wait(WAIT_S)
-        if fault == "raise":
-            raise RuntimeError("the card is on fire")
+        if fault in ("raise", "exit"):
+            raise (RuntimeError if fault == "raise" else SystemExit)("the card is on fire")
         logits = {
             "nan": output.logits * float("nan"), "one nan": output.logits.index_fill(1, torch.tensor([7]), float("nan")),
             "infinite": output.logits * float("inf"), "fewer rows": output.logits[1:], "more rows": output.logits.repeat(2, 1),
@@ -86,6 +86,7 @@ def finished(handle: RunHandle) -> tuple:
     ("nan", "not finite numbers"), ("one nan", "not finite numbers"), ("infinite", "not finite numbers"),
     ("fewer rows", "of the shape"), ("more rows", "of the shape"), ("other vocabulary", "of the shape"),
     ("another axis", "of the shape"), ("no numbers", "of the shape"), ("raise", "failed inside the program"),
+    ("exit", "failed inside the program"),
 ])
 def test_a_model_that_gives_nonsense_ends_the_run_with_a_sentence_and_the_next_one_is_right(
     start: Callable[..., LocalEngine], fault: str, words: str
