@@ -19,7 +19,6 @@ ROOT = Path(__file__).resolve().parents[2]
 SLOW = """
 import sys, time
 import app
-from backend import load_model
 import backend.models.loading as loading
 real = loading.load_model
 def slow(*given, **options):

@@ -42,7 +42,7 @@ class Client:
     def __init__(self, address: str, seed: int) -> None:
         self._address, self._rng = address, random.Random(seed)
         self._visitor: Visitor | None = None
-        self._saved = b""
+        self._saved, self._run_id = b"", ""
         self.done: Counter[str] = Counter()
 
     def live(self, until: float) -> None:
@@ -53,9 +53,9 @@ class Client:
                 self.reload()
             elif deed in ("run", "stop"):
                 self.run(stops=deed == "stop")
-            elif deed == "save" and self._saved:
-                assert self._visitor.get("/help")[0] == 200
-            elif deed == "import" and self._saved:
+            elif deed == "save" and self._run_id:
+                self.save()
+            elif deed == "import" and b'"done"' in self._saved:
                 self.hand_in()
             self.done[deed] += 1
         if self._visitor is not None:
@@ -70,7 +70,7 @@ class Client:
         self._visitor.arrive()
 
     def run(self, stops: bool) -> None:
-        """Run a sum to its end, or stop it after its first message; a finished one is saved."""
+        """Run a sum to its end, or stop it after its first message."""
         visitor = self._visitor
         visitor.call("submit", prompt=f"sum: {self._rng.randrange(100)}+{self._rng.randrange(100)}=", length="8", seed=str(self._rng.randrange(1000))).finish()
         messages = visitor.call("stream")
@@ -82,9 +82,14 @@ class Client:
                 visitor.press("stop")
                 stops = False
         messages.leave()
-        status, content = visitor.get(f"/runs/{runs[0]}/run.unmask") if runs else (404, b"")
-        if status == 200:
-            self._saved = content
+        if runs:
+            self._run_id = runs[0]
+
+    def save(self) -> None:
+        """Save the last run, unless the runs of others have pushed it out."""
+        status, content = self._visitor.get(f"/runs/{self._run_id}/run.unmask")
+        assert status in (200, 404)
+        self._saved = content if status == 200 else self._saved
 
     def hand_in(self) -> None:
         asked = urllib.request.Request(f"{self._address}/runs", self._saved, {"content-type": "application/x-unmask-run"})
