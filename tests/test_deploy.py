@@ -84,6 +84,7 @@ def test_systemd_reads_the_unit(tmp_path: Path) -> None:
     assert complaints == []
 
 
+@pytest.mark.nightly
 def test_what_the_container_copies_is_enough_to_start(tmp_path: Path) -> None:
     """The commands of the container file, step by step in an empty folder: what it copies, its own compile step, its start."""
     skipped = shutil.ignore_patterns("__pycache__", "*.pyc")

@@ -1,4 +1,7 @@
-"""A server that is told to end: no new runs, every run gets its end, the program is over within ten seconds with status 0."""
+"""A server that is told to end: no new runs, every run gets its end, the program is over within ten seconds with status 0.
+
+Each takes a real server and some ten seconds: ``python -m pytest -m nightly tests/load/test_ending.py -s``
+"""
 
 from __future__ import annotations
 
@@ -14,6 +17,8 @@ import pytest
 
 from benchmarks.browser import free_port, wait_for
 from tests.load.client import Visitor
+
+pytestmark = pytest.mark.nightly
 
 ROOT = Path(__file__).resolve().parents[2]
 SLOW = """

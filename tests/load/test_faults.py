@@ -224,6 +224,7 @@ def test_a_place_that_cannot_be_written_is_a_sentence(tmp_path: Path) -> None:
             save_run(events, place)
 
 
+@pytest.mark.nightly
 def test_the_server_starts_where_it_may_write_nothing_but_a_temporary_folder(tmp_path: Path) -> None:
     """A home and a working folder that are not there: nothing but ``TMPDIR`` is left to write to."""
     code = ("import sys, app\nfrom backend.settings import Settings\nfrom backend.engine import LocalEngine\n"

@@ -1,7 +1,8 @@
 """The server asks nobody: not at start, not in a run, not for an explanation.
 
 Two witnesses. Python's audit hooks see every look-up and connection of the process; and where the system
-allows a network namespace, the server runs in one that has no route, and works.
+allows a network namespace, the server runs in one that has no route, and works:
+``python -m pytest -m nightly tests/security/test_outbound.py``
 """
 
 from __future__ import annotations
@@ -13,6 +14,8 @@ import sys
 from pathlib import Path
 
 import pytest
+
+pytestmark = pytest.mark.nightly
 
 ROOT = Path(__file__).resolve().parents[2]
 
