@@ -1,4 +1,4 @@
-"""Who comes next: the run of the visitor who has the least under way, and of those the one that asked first.
+"""Who comes next: the run of the visitor who has the least under way, then of the one who was served longest ago.
 
 So a visitor who asks for much waits for himself: whoever asks for little gets the next place that is free,
 however many runs of one other visitor were asked for before. Runs of one group take one place between them.
@@ -19,6 +19,9 @@ class Waiting:
 
     def __init__(self) -> None:
         self._items: list[Item] = []
+        self._served: dict[str, int] = {}
+        """Of visitors who have something under way: the number of the place that they got last."""
+        self._places = 0
 
     def __len__(self) -> int:
         return len(self._items)
@@ -41,7 +44,8 @@ class Waiting:
     def ordered(self, running: Iterable[RunHandle]) -> list[Item]:
         """Return the runs in the order in which they get a place.
 
-        A run's rank is the number of other groups of its visitor that run or were asked for before it.
+        A run's rank is the number of other groups of its visitor that run or were asked for before it. Of
+        equal ranks the visitor comes first who was served longest ago, or never, then the run that was asked for first.
         """
         groups: dict[str, dict[str, int]] = {}
         for handle in running:
@@ -49,7 +53,7 @@ class Waiting:
         ranks = []
         for handle, _ in self._items:
             own = groups.setdefault(handle.visitor, {})
-            ranks.append(own.setdefault(handle.group, len(own)))
+            ranks.append((own.setdefault(handle.group, len(own)), self._served.get(handle.visitor, 0)))
         return [item for _, item in sorted(zip(ranks, self._items, strict=True), key=lambda pair: pair[0])]
 
     def take(self, running: Iterable[RunHandle], most: int) -> list[Item]:
@@ -62,8 +66,16 @@ class Waiting:
                 break
             groups.add(item[0].group)
             taken.append(item)
+        self._note(taken, running)
         self.drop(handle.id for handle, _ in taken)
         return taken
+
+    def _note(self, taken: list[Item], running: list[RunHandle]) -> None:
+        for handle, _ in taken:
+            self._places += 1
+            self._served[handle.visitor] = self._places
+        here = {handle.visitor for handle in (*running, *(item for item, _ in self._items))}
+        self._served = {visitor: place for visitor, place in self._served.items() if visitor in here}
 
 
 def groups_of(items: Iterable[Item]) -> set[str]:

@@ -29,7 +29,7 @@ ADDRESSES_MAX = 4096
 MINUTE_S = 60.0
 
 _STARTS = re.compile(r"/(many|runs|gradio_api/(queue/join|(run|api|call)/[^/]*))/?")
-_COMPUTED = re.compile(r"/runs/[^/]+/(attribution|attribution_matrix|flow|lens|regret|faithfulness)\b")
+_COMPUTED = re.compile(r"/runs/[^/]+/(attribution|attribution_matrix|flow|lens|regret|faithfulness)/?")
 
 
 class Allowance:
@@ -100,7 +100,7 @@ class Door:
         return 401, "This server asks for a login.", {"www-authenticate": 'Basic realm="Unmask", charset="UTF-8"'}
 
     def _start_refused(self, address: str, method: str, path: str) -> tuple[int, str, dict[str, str]] | None:
-        if self._starts is None or not (_STARTS if method == "POST" else _COMPUTED).match(path):
+        if self._starts is None or not (_STARTS if method == "POST" else _COMPUTED).fullmatch(path):
             return None
         wait = self._starts.wait_s(address)
         if wait:
