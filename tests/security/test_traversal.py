@@ -9,7 +9,7 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 import pytest
-from fastapi.routing import APIRoute
+from starlette.routing import Route
 
 from backend.engine import LocalEngine
 from backend.settings import Settings
@@ -44,23 +44,23 @@ def routes() -> tuple[str, ...]:
 
 def walked(app: object) -> Iterator[object]:
     for route in getattr(app, "routes", ()):
-        if isinstance(route, APIRoute):
+        inner = getattr(route, "original_router", None) or (None if isinstance(route, Route) else getattr(route, "app", None))
+        if inner is None:
             yield route
         else:
-            yield from walked(getattr(route, "app", None))
+            yield from walked(inner)
 
 
 def addresses(routes: tuple[str, ...], canary: Path) -> list[str]:
-    """Return addresses that lead to the canary, or to files of this repository, through every route that takes a part of a path."""
-    taking = [path for path in routes if "{" in path]
-    fixed = ["/", "/assets/", "/static/", "/svelte/", "/file/", "/file=", "/gradio_api/file=", "/gradio_api/file/", "/runs/"]
+    """Return addresses that lead to the canary, or to files of this repository, through every route."""
+    added = ["/assets/", "/file/", "/file=", "/gradio_api/file=", "/gradio_api/file/", "/runs/"]
     found = []
-    for number, path in enumerate([*taking, *fixed]):
+    for number, path in enumerate([*(path.rstrip("/") if "{" in path else f"{path.rstrip('/')}/" for path in routes), *added]):
         before = path.partition("{")[0]
-        for at, up in enumerate(UP):
+        for at, up in enumerate(UP if "{" in path or path in added else UP[number % 3 :: 5]):
             target = TARGETS[(at + number) % len(TARGETS)]
             leading = up * 8 + (str(canary)[1:] if at % 3 == 0 else target)
-            found.append(re.sub(r"{[^}]*}", leading, path) if "{" in path else before + leading)
+            found.append(re.sub(r"{[^}]*}", lambda _: leading, path) if "{" in path else before + leading)
         found += [before + str(canary), before + "/" + str(canary), before + str(canary).replace("/", "%2f"), before + f"file://{canary}"]
     return found
 
