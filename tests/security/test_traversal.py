@@ -71,7 +71,10 @@ def asked(host: str, address: str) -> tuple[int, bytes]:
     line.putrequest("GET", address, skip_accept_encoding=True)
     line.endheaders()
     answer = line.getresponse()
-    content = answer.status, answer.read(1 << 20)
+    try:
+        content = answer.status, answer.read(1 << 20)
+    except http.client.IncompleteRead as error:
+        raise AssertionError(address) from error
     line.close()
     return content
 
