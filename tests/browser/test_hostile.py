@@ -147,7 +147,8 @@ def test_every_payload_in_a_shared_link_prompt_and_vocabulary_stays_text_in_ever
     page.locator(".settled-toggle, .settled button").first.click()
     unharmed(page)
     run_id = page.evaluate("window.unmask.trace.start.run")
-    table = visit(wild, leaf=f"runs/{run_id}/table")
+    table = page.context.new_page()
+    table.goto(f"{wild.address}/runs/{run_id}/table")
     assert missing(table, "body", set(written) - marked) == []
     unharmed(table)
     exported = tmp_path / "run.html"
@@ -179,12 +180,12 @@ def test_every_payload_in_an_imported_run_and_its_error_stays_text(wild: Site, v
     page.locator(".tokens .cell").first.hover()
     assert missing(page, ".banners") == []
     unharmed(page)
-    for reason, place in (("error", ".banners"), ("done", ".answer-text")):
+    for reason, shown in (("error", ()), ("done", PAYLOADS)):  # a file that plays says nothing of how it came to its end
         exported = tmp_path / f"{reason}.html"
         exported.write_text(show(spoilt(PAYLOADS, reason)).html, encoding="utf-8")
         alone = visit(exported.as_uri(), offline=True)
         seek(alone, 2)
-        assert missing(alone, place) == []
+        assert missing(alone, ".answer-text", shown) == []
         unharmed(alone)
 
 

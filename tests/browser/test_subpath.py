@@ -20,7 +20,7 @@ from tests.conftest import WAIT_S
 pytestmark = pytest.mark.browser
 
 PREFIX = "/unmask"
-HOP = {b"connection", b"transfer-encoding", b"keep-alive", b"content-length", b"host"}
+HOP = {b"connection", b"transfer-encoding", b"keep-alive", b"content-length"}
 
 
 def proxy(target: str, outside: list[str]):
@@ -41,7 +41,7 @@ def proxy(target: str, outside: list[str]):
             body, more = body + message.get("body", b""), message.get("more_body", False)
         path = scope["raw_path"].decode().removeprefix(PREFIX) + (f"?{scope['query_string'].decode()}" if scope["query_string"] else "")
         kept = [(name, value) for name, value in scope["headers"] if name not in HOP]
-        asked = client.build_request(scope["method"], path, headers=[*kept, (b"host", b"example.org")], content=body)
+        asked = client.build_request(scope["method"], path, headers=kept, content=body)
         answer = await client.send(asked, stream=True)
         await send({"type": "http.response.start", "status": answer.status_code,
                     "headers": [(name.lower(), value) for name, value in answer.headers.raw if name.lower() not in HOP]})
