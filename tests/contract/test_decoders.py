@@ -224,7 +224,7 @@ def test_a_failing_model_ends_the_run_with_an_error_and_keeps_what_was_written(f
 
     def breaks(*arguments, **named):
         if fake.passes == 2:
-            raise RuntimeError("out of memory at 0x7f secret detail")
+            raise RuntimeError("device lost at 0x7f, secret detail")
         return whole(*arguments, **named)
 
     fake.forward = breaks
