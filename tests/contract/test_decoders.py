@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from backend import RequestError, RunRequest, from_json, replay, run, same_run, to_json
-from backend.canvas import steps_of
+from backend.canvas import OPEN, steps_of
 from backend.decoders.catalogue import find_decoder
 from backend.runner import Limits
-from backend.tape import OPEN
 from tests.conftest import fake_for
 from tests.contract.cases import CASES, FIXED, LENGTH, NAMES, fits, mask_of, options_of, recorded, request_of, states, warm
 BUDGET = 3
