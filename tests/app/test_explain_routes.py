@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from backend import RunRequest, replay, run
@@ -21,7 +22,9 @@ from backend.explanations.base import BASELINES, OBJECTIVES, AttributionRequest,
 from backend.explanations.catalogue import METHODS
 from backend.explanations.choices import BASELINE_CHOICES, OBJECTIVE_CHOICES
 from backend.explanations.flow_routes import flow_routes
+from backend.explanations.moments import moment as moment_of
 from backend.settings import Settings
+from components import explain_wire
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle
 from tests.conftest import WAIT_S
@@ -295,3 +298,18 @@ def test_a_newer_request_of_the_same_view_stops_the_older(decoded, tiny, spot) -
         newer.join(WAIT_S)
     assert answers["older"].status_code == 409 and "newer" in answers["older"].json()["message"]
     assert answers["newer"].status_code == 200
+
+
+@pytest.mark.parametrize(("decoder", "settings"), [("llada", {"steps": 3}), ("block_diffusion", {"block_length": 2})])
+def test_the_reader_is_told_where_the_whole_canvas_says_something_else_than_the_pass_did(tiny, decoder, settings) -> None:
+    events = tuple(run(tiny, RunRequest(decoder, prompt=PROMPT, length=6, settings=settings)))
+    told = 0
+    for step in steps_of(events):
+        for position, token, probability in step.writes:
+            found = moment_of(events, position, step.index)
+            answer = explain_wire.attribution(tiny, found, attribute(tiny, AttributionRequest(found.ids, position, token, n_steps=4)), 0.0)
+            again = math.exp(float(tiny.logits(torch.tensor([found.ids]))[0, position].log_softmax(-1)[token]))
+            warned = any("wrote this token at probability" in text for text in answer["warnings"])
+            assert warned == (abs(again - probability) > 0.01)
+            told += warned
+    assert (told > 0) == (decoder == "block_diffusion")
