@@ -210,13 +210,12 @@ function build(root) {
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
-  views.push(createStudio({ root, trace, clock, select, load }));
+  views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);
   (window.traceParts ?? []).forEach(attach);
   window.traceParts = { push: attach };
-  attachSecond(BASE);
   document.documentElement.dataset.unmask = "ready";
   dirty();
   if (!lanes[0].source.run) example();

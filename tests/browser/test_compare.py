@@ -170,6 +170,35 @@ def test_a_wrong_setting_of_lane_b_is_told_at_its_field(real: Site, visit: Visit
     assert page.evaluate("document.activeElement.closest('#field-b-settings-steps') !== null")
 
 
+def test_run_pressed_before_the_choices_have_come_waits_and_runs_both_lanes(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    page.evaluate("window.unmask.clock.autoReplay = false")
+    held: list = []
+    page.route("**/choices", held.append)
+    page.get_by_label("Compare with a second decoder").check()
+    page.get_by_text("Fetching what can be compared").wait_for()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run'")
+    assert page.evaluate("window.unmask.trace.start.run") == "example"
+    held[0].continue_()
+    page.wait_for_function("window.unmask.traces.every(trace => trace.end && trace.start.run !== 'example')")
+    settled(page)
+
+
+def test_an_emptied_number_of_lane_b_shows_what_stands_for_it(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    switch_on(page, "fast_dllm")
+    page.locator("#second-settings summary").click()
+    entry = page.locator("#field-b-settings-threshold input")
+    usual = entry.input_value()
+    entry.fill("0.5")
+    entry.fill("")
+    entry.blur()
+    expect(entry).to_have_value(usual)
+    run_both(page)
+    assert page.evaluate("String(window.unmask.traces[1].start.settings.threshold)") == usual
+
+
 def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
     page = visit(gated)
     fill(page, "prompt", "2+2=")
@@ -189,7 +218,7 @@ def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
 
 
 def test_by_keyboard_alone_differences_are_visited_and_signs_switched(real: Site, visit: Visit) -> None:
-    page = visit(real, bears="409")  # the explanation of the first pin is given up for that of the second
+    page = visit(real)
     page.evaluate("window.unmask.clock.autoReplay = false")
     box = page.get_by_label("Compare with a second decoder")
     box.focus()
