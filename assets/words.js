@@ -38,7 +38,7 @@ export const HELP = {
   ],
   tree: [
     "A search keeps several canvases at once. Every mark is a candidate: where it comes from is to its left, the best score of a round is on top.",
-    "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and what it wrote; click it to go to its step.",
+    "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and see its whole canvas, with what it wrote itself in boxes; click it to go to its step.",
   ],
   settled: [
     "Favourite: the token that the model finds most probable for a masked place at a step.",

@@ -328,6 +328,16 @@ def test_a_search_is_drawn_as_a_tree_with_the_winners_path(real: Site, visit: Vi
     page.locator(".search svg.tree").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.search .reading').textContent.includes('score')")
+    page.locator(".search circle.won").last.dispatch_event("pointerenter")
+    page.wait_for_function("document.querySelectorAll('.tree-canvas .own').length > 0")
+    shown = page.evaluate("[...document.querySelectorAll('.tree-canvas .chip')].map(chip => chip.classList.contains('masked'))")
+    by_node = {branch.node: branch for branch in branches}
+    node, written = by_node[int(page.locator(".search circle.looked").get_attribute("data-node"))], set()
+    while node:
+        written |= {position for position, _, _ in node.writes}
+        node = by_node.get(node.parent)
+    begun = real.run_of(page).events_so_far[0]
+    assert [begun.prompt_length + rank for rank, masked in enumerate(shown) if not masked] == sorted(written)
 
 
 def test_an_answer_with_blanks_keeps_its_words_locked(real: Site, visit: Visit) -> None:
