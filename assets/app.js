@@ -64,7 +64,7 @@ function compareNow() {
 function ended(number, end) {
   lanes[number].ended = end;
   const others = busy();
-  if (end.reason !== "done" || !others) state(others ? "live" : end.reason === "error" ? "error" : "done");
+  state(others ? "live" : ends().some((item) => item.end.reason === "error") ? "error" : "done");
   const took = Math.max(...shown().map((lane) => lane.trace.elapsed[lane.trace.steps] ?? 0));
   const fast = !others && clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && clock.steps > took * VISIBLE_RATE;
   lines?.ended(end, took, fast);

@@ -49,8 +49,8 @@ def router(settings: Settings, engine: LocalEngine, look: dict[str, Any]) -> API
             return JSONResponse({"message": "This model is not offered here. Choose one of the menu."}, 404)
         try:
             offers = engine.load(model).capabilities
-        except AppError as error:
-            return JSONResponse({"message": str(error)}, 409)
+        except AppError:
+            return JSONResponse({})  # it cannot be asked; the run itself says why
         return JSONResponse({decoder.name: f"needs a model that {capable(decoder.needs)}." for decoder in DECODERS if decoder.needs - offers},
                             headers={"Cache-Control": "no-store"})
 
