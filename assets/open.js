@@ -32,8 +32,7 @@ export function createOpener({ traces, clock, select, load, second, note }) {
     const notices = [...(wanted.notices ?? []), ...answer.notices];
     if (notices.length) note(notices.join(" "), "bad");
     if (!answer.runs) return drop();
-    wanted.pair = Boolean(answer.second || answer.second_kept);
-    if (answer.second) await second.set(answer.second);
+    wanted.pair = answer.second ? await second.set(answer.second) : answer.second_kept;
     if (pending !== wanted) return;
     wanted.state = "begun";
     const shown = await showKept(wanted, answer).catch(() => false);

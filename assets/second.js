@@ -5,14 +5,14 @@ import { el } from "./dom.js";
 
 const OFF = "";
 
-/** Returns `set(chosen)`: switch lane B on with `{model, decoder, settings}`, or off with null. */
+/** Returns `set(chosen)`: switch lane B on with `{model, decoder, settings}`, or off with null; it tells whether lane B is on then. */
 export function attachSecond(base) {
   let attached;
   const part = new Promise((resolve) => { attached = resolve; });
   const attach = ({ element, props }) => attached(create(element.querySelector(".second"), base, (text) => { props.value = text; }));
   (window.secondParts ?? []).forEach(attach);
   window.secondParts = { push: attach };
-  return { async set(chosen) { await (await part).set(chosen); } };
+  return { set: async (chosen) => (await part).set(chosen) };
 }
 
 /** What a run may be decoded with: models, and decoders with their settings. */
@@ -67,12 +67,13 @@ function create(root, base, tell) {
   async function set(chosen) {
     if (!chosen) {
       if (check.checked) { check.checked = false; close(); }
-      return;
+      return false;
     }
     ({ model, decoder } = chosen);
     given.set(decoder, { ...chosen.settings });
     check.checked = true;
     await open();
+    return check.checked;
   }
 
   /** The model of lane A: the menu shows its title. */
