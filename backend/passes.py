@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
-from backend.models.base import Cache, Model, ModelOutput
+from backend.models.base import Cache, Evict, Model, ModelOutput
 from backend.observing import BLOCK_ELEMENTS, Seen, Watch, observe_together
 from backend.shapes import Bool, Float, Int
 
@@ -30,6 +30,8 @@ class Pass:
     attentions: bool = False
     conditioning: Float["B R V"] | None = None
     """Logits of the pass before, for a model that conditions on itself."""
+    evict: Evict | None = None
+    """Leaves rows out from the second layer on; such a pass runs alone."""
     watch: Watch | None = None
     """Who observes the projected rows, so that runs which share the pass are observed together."""
 
@@ -45,7 +47,7 @@ class Pass:
         return (
             self.canvases.shape[1], self.compute, self.allowed is None,
             None if self.cache is None else self.cache.length, self.keep_cache, self.hidden_states, self.attentions,
-            self.conditioning is None, self.watch is None,
+            self.conditioning is None, self.watch is None, None if self.evict is None else id(self.evict),
         )
 
 
@@ -68,8 +70,11 @@ def forward_together(model: Model, passes: Sequence[Pass]) -> list[Reply]:
         project=project,
         cache=None if first.cache is None else _joined([item.cache for item in passes]),
         **({} if first.conditioning is None else {"conditioning": torch.cat([item.conditioning for item in passes])}),
+        **({} if first.evict is None else {"evict": first.evict}),
         keep_cache=first.keep_cache, hidden_states=first.hidden_states, attentions=first.attentions,
     )
+    if first.evict is not None:
+        return [_part(output, slice(None), output.logits, None)]
     seen = _observed(passes, output.logits)
     logits = output.logits.split([int(item.project.sum()) for item in passes])
     parts, begin = [], 0
@@ -115,5 +120,5 @@ def _part(output: ModelOutput, rows: slice, logits: torch.Tensor, seen: Seen | N
     )
     return Reply(
         logits, cache, tuple(item[rows] for item in output.hidden_states),
-        tuple(item[rows] for item in output.attentions), seen,
+        tuple(item[rows] for item in output.attentions), output.kept, seen,
     )

@@ -26,6 +26,13 @@ settings.load_profile("fast")
 torch.set_num_threads(1)
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file on one worker, since its tests share fixtures, and all that drive a browser or watch a clock on the same."""
+    for item in items:
+        alone = item.get_closest_marker("browser") or "load" in item.path.parts
+        item.add_marker(pytest.mark.xdist_group("alone" if alone else item.path.relative_to(item.config.rootpath).as_posix()))
+
+
 def pytest_report_header() -> str:
     """Print the versions that the numbers depend on."""
     packages = ("torch", "transformers", "numpy", "gradio", "hypothesis")
@@ -47,7 +54,7 @@ class FakeModel:
     vocab_size, max_length, n_layers, n_heads = 258, 320, 2, 1
     device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
     example_prompt = "2+2="
-    capabilities = frozenset({"bidirectional", "cache", "attention"})
+    capabilities = frozenset({"bidirectional", "cache", "attention", "eviction"})
     shifted = False
 
     def __init__(self, sharpness: float = 2.0) -> None:
@@ -86,7 +93,7 @@ class FakeModel:
 
     def forward(
         self, input_ids=None, *, project=None, cache: Cache | None = None, compute=None, keep_cache=False,
-        attention_mask=None, attentions=False, hidden_states=False, **_,
+        attention_mask=None, attentions=False, hidden_states=False, evict=None, **_,
     ) -> ModelOutput:
         """Run one pass; a row that is not computed keeps the token that its cache was made of."""
         self.passes += 1
@@ -101,11 +108,16 @@ class FakeModel:
         width = known.shape[1] if compute is None else max(cache.length if cache else 0, int(compute[-1]) + 1)
         kept = known[:, None, :width, None].float()
         likes = torch.stack([self._at[known][..., :8] for _ in range(1)], dim=1)
-        weights = (likes @ likes.transpose(2, 3) / 8).softmax(dim=-1)
+        scores = likes @ likes.transpose(2, 3) / 8
+        weights, stay = scores.softmax(dim=-1), None
+        if evict is not None:
+            among = scores[0][:, compute][:, :, compute]
+            stay = tuple(compute[evict(among, among.roll(1, 2))].tolist())
+            project = project & torch.isin(torch.arange(input_ids.shape[1]), torch.tensor(stay))
         return ModelOutput(
             logits if project is None else logits[project], Cache((kept,), (kept,)) if keep_cache else None,
             (self._at[known if compute is None else known[:, compute]][..., :16],) if hidden_states else (),
-            (weights, weights.roll(1, 3)) if attentions else (),
+            (weights, weights.roll(1, 3)) if attentions else (), stay,
         )
 
 

@@ -6,7 +6,7 @@ and values are reused, what is returned besides logits. ``logits`` is its conven
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -43,6 +43,14 @@ class Cache:
                        for parts in (self.keys, self.values)))
 
 
+Evict = Callable[[Float["H R R"], Float["H R R"]], Sequence[int]]
+"""Chooses which rows of a pass go on beyond the second layer's projections.
+
+Given the scores (query x key / sqrt(D_head), before softmax and mask) of the computed rows for one another at the
+first and at the second layer, it returns the places, among the computed rows and rising, of those that stay.
+"""
+
+
 @dataclass(frozen=True)
 class ModelOutput:
     """What one forward pass gave.
@@ -50,12 +58,14 @@ class ModelOutput:
     ``logits``: [B, R, V] for all computed rows, or [P, V] in row-major order for the positions that
     ``project`` chose. ``hidden_states``: N+1 tensors [B, R, D], the last before the final norm.
     ``attentions``: N tensors [B, H, R, n], after softmax, over the n columns held after the pass.
+    ``kept``: the positions whose rows went through all layers, where the pass evicted others.
     """
 
     logits: Float["... V"]
     cache: Cache | None = None
     hidden_states: tuple[Float["B R D"], ...] = ()
     attentions: tuple[Float["B H R n"], ...] = ()
+    kept: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -143,6 +153,7 @@ class Model(Protocol):
         hidden_states: bool = False,
         attentions: bool = False,
         conditioning: Float["B R V"] | None = None,
+        evict: Evict | None = None,
     ) -> ModelOutput:
         """Run one pass over a batch of canvases of one length L.
 
@@ -159,6 +170,11 @@ class Model(Protocol):
 
         ``conditioning``: the logits of the computed rows in the pass before, where the capability
         ``self_conditioning`` says that the family reads them.
+
+        ``evict``: leaves rows out from the second layer's attention on, of one canvas whose family has the
+        capability ``eviction``. Keys and values of the first two layers are renewed for every computed row,
+        those of the others for the rows that stay; from there on the columns right of the last row that stays
+        are not there. Predictions come back for the rows that stay (``ModelOutput.kept``) and are wanted.
 
         Raises ``ModelError`` when a row is needed that is neither computed nor cached.
         """

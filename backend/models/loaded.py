@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -9,15 +10,21 @@ from functools import cache as remembered
 from importlib.metadata import version
 
 import torch
+from torch.nn import functional
 
 from backend.errors import CapabilityError, ModelError
 from backend.events import ModelInfo
-from backend.models.base import Cache, LayerParts, ModelOutput
+from backend.models.base import Cache, Evict, LayerParts, ModelOutput
 from backend.models.chat import ChatTemplate
 from backend.models.network import Asked, Network
 from backend.models.special import SpecialIds
 from backend.models.tokens import PlainIds, Tokens
 from backend.shapes import Bool, Float, Int
+
+
+FOURS = 4
+"""Rows of which a chosen set is computed: matrix products on processors handle one to three odd rows by another kernel,
+whose sums differ in the last digits, and a run would not say quite the same alone as in company."""
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,7 @@ class LoadedModel:
         hidden_states: bool = False,
         attentions: bool = False,
         conditioning: Float["B R V"] | None = None,
+        evict: Evict | None = None,
     ) -> ModelOutput:
         """Run one pass over a batch of canvases of one length; see ``models.base``.
 
@@ -128,26 +136,30 @@ class LoadedModel:
         if given is None or (input_ids is not None and inputs_embeds is not None):
             raise ModelError("A pass needs either input_ids or inputs_embeds.", "Give exactly one of them.")
         rows = _Rows.of(given.shape[1], compute, cache, self.max_length)
+        if evict is not None:
+            self._require_eviction(given, rows, project, attention_mask)
         given = given.to(self.device)
         if rows.computed is not None:
             given = given.index_select(1, rows.computed.to(self.device))
         wanted = rows.read_by(project, self.network.shifted)
         read = None
-        if project is not None and self.network.narrows and not (hidden_states or attentions):
+        if project is not None and self.network.narrows and not (hidden_states or attentions or evict):
             read, wanted = _narrowed(wanted, *given.shape[:2], self.device)
         asked = Asked(
             given if inputs_embeds is None else None, None if inputs_embeds is None else given.to(self.dtype),
             None if rows.computed is None else rows.computed.to(self.device), rows.width,
             _allowed(attention_mask, rows, self.network.padding_is_blind, self.device),
             cache, keep_cache, hidden_states, attentions,
-            None if conditioning is None else conditioning.to(self.device), read,
+            None if conditioning is None else conditioning.to(self.device), read, evict,
         )
         states, output = self.network.forward(asked)
+        if output.kept is not None:
+            wanted = rows.read_of(project, output.kept)
         if wanted is not None:
             wanted = tuple(index.to(states.device) for index in wanted)
             states = states[:, wanted[0]] if project is None else states[wanted]
         return ModelOutput(
-            self.network.project(states), output.cache, output.hidden_states, output.attentions
+            self.network.project(states) if project is None else self._projected(states), output.cache, output.hidden_states, output.attentions, output.kept
         )
 
     def layer_parts(self, layer: int, hidden: Float["L D"], rows: Int["R"]) -> LayerParts:
@@ -165,6 +177,21 @@ class LoadedModel:
         """
         self._require_routes()
         return self.network.read_out(stream.to(self.device))
+
+    def _projected(self, rows: Float["P D"]) -> Float["P V"]:
+        """Return the logits of rows, computed in whole fours (``FOURS``)."""
+        count = len(rows)
+        return self.network.project(functional.pad(rows, (0, 0, 0, -count % FOURS)))[:count]
+
+    def _require_eviction(
+        self, given: torch.Tensor, rows: _Rows, project: Bool["B L"] | None, mask: torch.Tensor | None
+    ) -> None:
+        if "eviction" not in self.capabilities:
+            raise CapabilityError(f"{self.name} ({self.family}) cannot leave rows out in the middle of a pass.",
+                                  "Use FOCUS as a probe, or another model.")
+        if given.shape[0] != 1 or rows.computed is None or project is None or mask is not None:
+            raise ModelError("A pass that evicts takes one canvas, the rows to compute, the predictions wanted and no mask.",
+                             "Give compute and project, and run canvases one by one.")
 
     def _require_routes(self) -> None:
         if "flow_routes" not in self.capabilities:
@@ -227,20 +254,27 @@ class _Rows:
                 raise ModelError("A prediction is wanted whose row is not computed.", f"Compute {where}.")
         return (positions,) if project is None else (batch, positions)
 
+    def read_of(self, project: Bool["1 L"], kept: tuple[int, ...]) -> tuple[Int["P"], Int["P"]]:
+        """Return where, among the rows of the positions ``kept``, the wanted predictions are read."""
+        wanted = project[0].tolist()
+        at = torch.tensor([place for place, position in enumerate(kept) if wanted[position]], dtype=torch.long)
+        return torch.zeros_like(at), at
+
 
 def _narrowed(
     wanted: tuple[Int["P"], Int["P"]], count: int, computed: int, device: torch.device
 ) -> tuple[Int["B U"] | None, tuple[Int["P"], Int["P"]]]:
     """Return the rows that each of ``count`` canvases reads, and where in them each wanted row is.
 
-    Canvases that read fewer rows than another are filled up with their first one.
+    Canvases that read fewer rows than another are filled up with their first one, all to whole fours (``FOURS``).
     """
     batch, rows = wanted
     per_canvas = torch.bincount(batch, minlength=count)
-    if not 0 < int(per_canvas.max()) < computed:
+    width = math.ceil(int(per_canvas.max()) / FOURS) * FOURS
+    if not 0 < width < computed:
         return None, wanted
     place = torch.arange(len(rows)) - (per_canvas.cumsum(0) - per_canvas)[batch]  # ``batch`` rises
-    read = torch.zeros(count, int(per_canvas.max()), dtype=torch.long)
+    read = torch.zeros(count, width, dtype=torch.long)
     read[batch, place] = rows
     return read.to(device), (batch, place)
 

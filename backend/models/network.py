@@ -8,7 +8,7 @@ from typing import Protocol
 
 import torch
 
-from backend.models.base import Cache, LayerParts, ModelOutput
+from backend.models.base import Cache, Evict, LayerParts, ModelOutput
 from backend.shapes import Bool, Float, Int
 
 
@@ -35,6 +35,8 @@ class Asked:
     read: Int["B U"] | None = None
     """Which of the computed rows of each canvas are read after the last layer, None for all; only for a
     network that ``narrows``, which then returns these alone."""
+    evict: Evict | None = None
+    """Chooses the rows that go on beyond the second layer's projections; only for the capability ``eviction``."""
 
 
 class Network(Protocol):

@@ -12,13 +12,14 @@ assume appended positions. One layer is:
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch.nn import functional
 from transformers.models.llama.modeling_llama import repeat_kv, rotate_half
 
-from backend.models.base import Cache, LayerParts, ModelOutput
+from backend.models.base import Cache, Evict, LayerParts, ModelOutput
 from backend.models.network import Asked
 from backend.shapes import Bool, Float, Int
 
@@ -38,8 +39,10 @@ class Stack:
         self.shifted = kind == "causal" if shifted is None else shifted
         self.padding_is_blind = padding_is_blind
         direction = "causal" if kind == "causal" else "bidirectional"
-        self.capabilities = frozenset({direction, "attention", "gradients", "flow_routes", "cache"})
         config = module.config
+        self.capabilities = frozenset({direction, "attention", "gradients", "flow_routes", "cache"})
+        if direction == "bidirectional" and not self.shifted and config.num_hidden_layers > 1:
+            self.capabilities |= {"eviction"}
         self.vocab_size = config.vocab_size
         self.max_length = config.max_position_embeddings
         self.n_layers = config.num_hidden_layers
@@ -70,16 +73,24 @@ class Stack:
             rows = torch.arange(asked.width, device=embeds.device)
         rotary = stack.rotary_emb(embeds.float(), rows[None])  # in float32 whatever the weights' type
         masks = _Masks(self.kind == "causal", asked, rows)
+        eviction = None if asked.evict is None else _Eviction(asked.evict, rows)
         hidden, states, weights, keys, values = embeds, [], [], [], []
         for number, layer in enumerate(stack.layers):
             hidden, rotary = _moved(layer, hidden, rotary)
             states.append(hidden)
             read = asked.read if number == self.n_layers - 1 else None
             query, key, value = self._before(layer, hidden, rotary, read)
+            fresh = key
             if asked.positions is not None:
                 key, value = _joined(asked, number, key, value)
             keys.append(key)
             values.append(value)
+            if eviction is not None:
+                eviction.look(layer.self_attn, query, fresh)
+                if number == 1:
+                    query, hidden, rotary = eviction.narrowed(query, hidden, rotary)
+                    asked = replace(asked, positions=eviction.rows)
+                key, value = eviction.visible(key), eviction.visible(value)
             mask = masks.of(layer.self_attn, hidden.device)
             if read is not None:
                 hidden, mask = taken(hidden, read), masks.at(mask, read)
@@ -92,6 +103,7 @@ class Stack:
             cache=Cache(tuple(keys), tuple(values)) if asked.keep_cache else None,
             hidden_states=tuple(states) if asked.hidden_states else (),
             attentions=tuple(weights) if asked.attentions else (),
+            kept=None if eviction is None else tuple(eviction.rows.tolist()),
         )
         return stack.norm(hidden.to(stack.norm.weight.device)), output
 
@@ -184,6 +196,34 @@ def attend(
     return (weights @ value).transpose(1, 2).flatten(2), weights
 
 
+class _Eviction:
+    """Which rows of a pass are still computed, and up to which column they see."""
+
+    def __init__(self, choose: Evict, rows: Int["R"]) -> None:
+        self._choose, self._scores = choose, []
+        self.rows, self._columns = rows, None
+
+    def look(self, attention: Any, query: Float["1 H R D"], key: Float["1 H R D"]) -> None:
+        """Take the scores of the computed rows for one another at the first two layers."""
+        if len(self._scores) < 2:
+            key = repeat_kv(key, attention.num_key_value_groups)
+            self._scores.append((query @ key.transpose(2, 3))[0].float() * attention.scaling)
+
+    def narrowed(
+        self, query: Float["1 H R D"], hidden: Float["1 R D"], rotary: Rotary
+    ) -> tuple[Float["1 H K D"], Float["1 K D"], Rotary]:
+        """Choose the rows that stay, after the second layer's projections, and return their part of each."""
+        stay = torch.tensor(self._choose(*self._scores), device=self.rows.device)
+        self.rows = self.rows[stay]
+        self._columns = int(self.rows[-1]) + 1
+        stay = stay.to(hidden.device)
+        return query[:, :, stay], hidden[:, stay], (rotary[0][:, stay], rotary[1][:, stay])
+
+    def visible(self, columns: Float["1 H L D"]) -> Float["1 H C D"]:
+        """Return the keys or values that the rows see: once rows are evicted, none right of the last that stays."""
+        return columns if self._columns is None else columns[:, :, : self._columns]
+
+
 class _Masks:
     """Which columns the rows of a pass may see, per window of the layers (None: no window)."""
 
@@ -226,12 +266,13 @@ class _Masks:
 def _joined(asked: Asked, number: int, key: Any, value: Any) -> tuple[Any, Any]:
     """Return keys and values of all columns: the computed rows put among the cached ones."""
     fresh = (key, value)
-    if asked.cache is None:
+    if asked.cache is None and asked.evict is None:
         return fresh
+    none = (key[:, :, :0], value[:, :, :0])
     joined = []
-    for old, new in zip((asked.cache.keys[number], asked.cache.values[number]), fresh, strict=True):
+    for old, new in zip(none if asked.cache is None else (asked.cache.keys[number], asked.cache.values[number]), fresh, strict=True):
         grown = asked.width - old.shape[2]
-        if grown == new.shape[2]:
+        if grown == new.shape[2] and (asked.evict is None or int(asked.positions[0]) >= old.shape[2]):
             joined.append(torch.cat((old, new), dim=2))
         else:
             joined.append(functional.pad(old, (0, 0, 0, grown)).index_copy(2, asked.positions.to(new.device), new))

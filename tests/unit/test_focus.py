@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from backend import RunRequest, replay, run, scores
 from backend.canvas import steps_of
-from backend.decoders.focus import importance, importance_gain, selection
+from backend.decoders.eviction import importance, importance_gain, logarithms, selection
 from tests.conftest import FakeModel
 
 PLACES = (3, 4, 5, 8, 9, 10, 13, 15)
@@ -19,8 +19,8 @@ GAINS = (-0.9, -0.2, 1.6, -0.5, 0.1, -0.6, 0.9, -0.4)
 
 
 def test_pooling_gives_a_token_the_score_of_its_neighbour():
-    flat = torch.ones(1, 4, 4)
-    peaked = torch.tensor([0.0, 0.0, 0.0, 2 * math.log(2)]).exp().repeat(1, 4, 1)
+    flat = torch.zeros(1, 4, 4)
+    peaked = torch.tensor([0.0, 0.0, 0.0, 2 * math.log(2)]).repeat(1, 4, 1)
     assert importance(flat, 3).tolist() == pytest.approx([1, 1, 1, 1])
     assert importance(peaked, 3).tolist() == pytest.approx([0.4, 0.4, 1.6, 1.6])
     assert importance_gain([flat, peaked], 3) == pytest.approx([-0.6, -0.6, 0.6, 0.6])
@@ -60,8 +60,9 @@ def test_the_laws_of_the_kept_set(case):
 
 @given(st.integers(1, 3), st.integers(1, 6), st.integers(0, 10**6))
 def test_importance_sums_to_heads_times_tokens(heads, count, seed):
-    weights = torch.rand(heads, count, count, generator=torch.Generator().manual_seed(seed))
-    assert float(importance(weights, 3).sum()) == pytest.approx(heads * count)
+    scores = torch.randn(heads, count, count, generator=torch.Generator().manual_seed(seed))
+    assert float(importance(scores, 3).sum()) == pytest.approx(heads * count)
+    assert importance(logarithms(scores.softmax(dim=-1)), 3).tolist() == pytest.approx(importance(scores, 3).tolist(), abs=1e-5)
 
 
 def events_of(**given) -> tuple:

@@ -65,6 +65,18 @@ def test_committed_keys_equal_those_of_a_plain_causal_pass(mha):
         torch.testing.assert_close(ours[:, :, :3], theirs, atol=1e-5, rtol=0)
 
 
+def test_the_physical_order_changes_nothing_where_every_place_sees_all(mha):
+    """Rows and columns put in physical order, each with the rotation of its own position: the logits only change places."""
+    ids = torch.tensor([[11, 12, 13, mha.mask_id, 14, mha.mask_id, mha.mask_id]])
+    order = torch.tensor([0, 1, *(2 + slot for slot in physical_order((False, True, False, True, True)))])
+    assert order.tolist() != sorted(order.tolist())
+    stack = mha.network.module
+    with torch.no_grad():
+        seen = torch.ones(1, 1, 7, 7, dtype=torch.bool)
+        moved = stack(input_ids=ids[:, order], position_ids=order[None], attention_mask=seen).logits
+    torch.testing.assert_close(moved, mha.logits(ids)[:, order], atol=1e-4, rtol=0)
+
+
 def test_a_window_of_given_tokens_is_passed_over():
     fixed = {at: 65 for at in range(1, 9)}
     events = tuple(run(FakeModel(), RunRequest("wedlm", prompt="abc", length=12, settings={"window": 2}, fixed=fixed)))
