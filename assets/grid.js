@@ -11,7 +11,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
 export function create(root, { trace, lane, clock, select, horizon, marks }) {
-  const promptBox = el("div", { class: "prompt-tokens" });
+  const promptBox = el("div", { class: "prompt-tokens", role: "group", "aria-label": "Prompt" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": `Answer${lane === 1 ? " of run B" : ""}, one cell per token`, "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
   root.append(
@@ -65,7 +65,7 @@ export function create(root, { trace, lane, clock, select, horizon, marks }) {
       ...layout.rows.map((row, at) => el("div", { class: rowClass(at) }, ...row.map((cell, column) => given(cell, at, column)))),
     );
     root.classList.toggle("no-prompt", trace.prompt.length === 0);
-    if (layout.rows.length) promptBox.setAttribute("aria-label", layout.rows.map((row) => row.map((cell) => trace.text(trace.id(cell, 0))).join("")).join(", "));
+    promptBox.setAttribute("aria-label", !layout.rows.length ? "Tokens of the prompt" : layout.rows.map((row) => row.map((cell) => trace.text(trace.id(cell, 0))).join("")).join(", "));
   }
 
   function rowClass(at) { return `row${layout.box && at > 0 && at % layout.box[0] === 0 ? " box-top" : ""}`; }
