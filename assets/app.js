@@ -8,36 +8,37 @@ import * as difference from "./difference.js";
 import { el } from "./dom.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
+import { createLaneTabs } from "./lane_tabs.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
-import * as settled from "./settled.js";
 import { Select } from "./select.js";
+import * as settled from "./settled_places.js";
+import { Streams } from "./streams.js";
 import { createStudio } from "./studio.js";
+import { noteSeen, timing } from "./timing.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
 import * as why from "./why.js";
-import "./believe.js"; // joins the tabs of why.js
 
 const BASE = new URL("../", import.meta.url);
 const VISIBLE_RATE = 8; // steps a second that an eye can follow
 const PAUSE_MS = 900;   // the finished canvas is seen before it is shown again
 
-const traces = [new Trace(), new Trace()], [trace] = traces;
+const traces = [new Trace(), new Trace()], [trace] = traces, streams = new Streams();
 const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const timing = [];
-let mount = null, at = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let mount = null, at = null, tabs = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
 let frame = 0, before = 0, replay = 0, played = false, compared = null;
 
 function listeners(number) {
   return {
-    start() { clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
+    start() { clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
     queue(ahead, wait) { state("queued"); lines?.queued(ahead, wait); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
-    filled() { if (clock.live) lines?.rest(); },
+    filled(before) { filled(number, before); },
     offline() { lines?.offline(); },
     begun() { lines?.rest(); },
     changed: dirty,
@@ -46,6 +47,7 @@ function listeners(number) {
 
 const shown = () => lanes.slice(0, clock.shown);
 const two = () => clock.shown === 2;
+const busy = () => shown().some((lane) => lane.trace.live);
 
 function state(name) { if (mount) mount.dataset.state = name; }
 
@@ -60,12 +62,24 @@ function compareNow() {
 
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
 function ended(number, end) {
-  const others = shown().some((lane) => lane.trace.live);
-  if (end.reason !== "done" || !others) state(others ? "live" : end.reason === "error" ? "error" : "done");
+  lanes[number].ended = end;
+  const others = busy();
+  state(others ? "live" : ends().some((item) => item.end.reason === "error") ? "error" : "done");
   const took = Math.max(...shown().map((lane) => lane.trace.elapsed[lane.trace.steps] ?? 0));
   const fast = !others && clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && clock.steps > took * VISIBLE_RATE;
-  lines?.ended(end, took, fast, two() ? lanes[number].letter : "");
+  lines?.ended(end, took, fast);
   if (fast) replay = setTimeout(() => { if (clock.atEnd && !clock.playing) { clock.seekValue(0); clock.play(); } }, PAUSE_MS);
+}
+
+/** What got lost is there: a playhead that stood at what seemed the end goes on to the real one. */
+function filled(number, before) {
+  lines?.rest();
+  if (!clock.playing && !clock.live && before > 0 && clock.step(number) === before) clock.toEnd();
+}
+
+/** What became of the runs of this go, by the letters of their lanes. */
+function ends() {
+  return shown().filter((lane) => lane.ended).map((lane) => ({ letter: two() ? lane.letter : "", end: lane.ended }));
 }
 
 function dirty() { if (mount) frame ||= requestAnimationFrame(draw); }
@@ -80,7 +94,7 @@ function draw(now) {
   showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
-  report(performance.now() - begun);
+  noteSeen(shown().flatMap((lane) => lane.fresh(clock.step(lane.number))), performance.now() - begun);
   if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
   if (trace.start) say.say(shown().map(progress).join(" "));
@@ -92,22 +106,12 @@ function progress({ trace: own, number, letter }) {
   return `${whose}step ${t} of ${own.steps}, ${own.writtenCount[t]} of ${own.free} written`;
 }
 
-/** Note, after the paint, when the steps that came since the last one were seen. */
-function report(drawMs) {
-  const fresh = shown().flatMap((lane) => lane.fresh(clock.step(lane.number)));
-  if (!fresh.length) return;
-  const channel = new MessageChannel();
-  channel.port1.onmessage = () => {
-    const painted = (performance.timeOrigin + performance.now()) / 1000;
-    timing.push(...fresh.filter((stamp) => stamp.arrived !== null).map((stamp) => ({ ...stamp, painted, drawMs })));
-  };
-  channel.port2.postMessage(null);
-}
-
 /** Take a batch: it names the run of every lane (null: that lane stays as it is), its events name their lane. */
 function push(batch) {
   if (!batch) return;
   const runs = batch.runs ?? [batch.run];
+  if (!streams.takes({ runs })) return;
+  if (batch.n === 0) for (const lane of lanes) lane.ended = null;
   arrange(runs.length);
   runs.forEach((run, number) => {
     if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
@@ -121,8 +125,8 @@ function arrange(count) {
   at.stage.dataset.lanes = String(count);
   const [a, b] = lanes;
   if (count === 2) {
-    tabs("a");
-    at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    tabs.show("a");
+    at.stage.replaceChildren(tabs.row, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
     if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
@@ -141,31 +145,15 @@ function swap() {
   a.trace.exchange(b.trace);
   a.source.exchange(b.source);
   [a.reported, b.reported] = [a.trace.steps, b.trace.steps];
+  [a.ended, b.ended] = [b.ended, a.ended];
   select.clear();
   clock.toEnd();
-}
-
-/** Where there is room for one lane only, a tab says which; elsewhere all are seen. */
-function tabs(chosen) {
-  mount.dataset.tab = chosen;
-  at.tabs.replaceChildren(...[["a", "A"], ["b", "B"], ["diff", "A against B"]].map(([name, text]) => el("button", {
-    type: "button", role: "tab", "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1, "data-name": name, text,
-    onclick: () => { tabs(name); at.tabs.querySelector("[aria-selected=true]").focus(); },
-  })));
-}
-
-function turnTab(event) {
-  const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!move) return;
-  const names = [...at.tabs.children].map((tab) => tab.dataset.name);
-  tabs(names[(names.indexOf(mount.dataset.tab) + move + names.length) % names.length]);
-  at.tabs.querySelector("[aria-selected=true]").focus();
-  event.preventDefault();
-  event.stopPropagation();
+  lines.rest();
 }
 
 /** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
 function branch(lane, step, asked) {
+  if (busy()) return; // a lane that is under way can neither be traded nor replaced
   if (lane.number === 1) swap();
   clearTimeout(replay);
   carrier({ run: trace.start.run, step, edits: [], ...asked });
@@ -174,9 +162,12 @@ function branch(lane, step, asked) {
 async function load(id, number = 0) {
   const lane = lanes[number];
   if (!(await lane.source.load(id))) return false;
+  streams.leave();
   arrange(number + 1);
   clearTimeout(replay);
-  if (lane.trace.end) lines.ended(lane.trace.end, 0, false, "");
+  for (const other of lanes) other.ended = other.trace.end;
+  if (!busy()) state(lane.trace.end?.reason === "error" ? "error" : "done");
+  lines.rest();
   clock.toEnd();
   return true;
 }
@@ -204,13 +195,13 @@ function build(root) {
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
   at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"),
-    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
-    tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
+    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }) };
+  tabs = createLaneTabs((name) => { mount.dataset.tab = name; });
   root.replaceChildren(at.banners, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE) };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE) };
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
-  lines = banner.create(at.banners, shared);
+  lines = banner.create(at.banners, { traces: () => shown().map((lane) => lane.trace), ends, clock, announce: say });
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
@@ -219,13 +210,12 @@ function build(root) {
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
-  views.push(createStudio({ root, trace, clock, select, load }));
+  views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);
   (window.traceParts ?? []).forEach(attach);
   window.traceParts = { push: attach };
-  attachSecond(BASE);
   document.documentElement.dataset.unmask = "ready";
   dirty();
   if (!lanes[0].source.run) example();

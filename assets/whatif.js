@@ -4,13 +4,19 @@ import { el, probability, setText } from "./dom.js";
 
 const VERBS = [["write", "write"], ["forbid", "forbid"], ["erase", "erase the token"], ["decoder", "go on with"]];
 
-export function create(root, { trace, clock, select, branch, canBranch, choices }) {
+const EXACT = "The run is decoded again with this change, and all else equal, the noise included; it is shown beside the first one.";
+const ANEW = "The run is decoded again up to here with this change; the decoder then begins anew, with the same noise at every step and position. It is shown beside the first one.";
+const OWN_LOOP = "The run is decoded again with this change. This decoder has a loop of its own, so what differs later may come from more than the change. It is shown beside the first one.";
+const WAITS = "Another run is under way: a branch can be made once it has ended.";
+
+export function create(root, { trace, clock, select, branch, canBranch, busy, choices }) {
   const verb = el("select", { "aria-label": "Change", onchange: refresh }, ...VERBS.map(([value, text]) => el("option", { value, text })));
   const token = el("select", { "aria-label": "Token", onchange: refresh });
   const decoder = el("select", { "aria-label": "Decoder that goes on", hidden: true, onchange: refresh });
   const where = el("span"), go = el("button", { type: "submit", class: "button", text: "Branch here" });
   const form = el("form", { onsubmit: submit }, verb, token, decoder, where, go);
-  root.append(el("h4", { text: "What if?" }), form, el("p", { text: "The run is decoded again with this change, and all else equal, the noise included; it is shown beside the first one." }));
+  const says = el("p");
+  root.append(el("h4", { text: "What if?" }), form, says);
   root.hidden = true;
   let listed = "", asked = null;
 
@@ -60,7 +66,8 @@ export function create(root, { trace, clock, select, branch, canBranch, choices 
     if (!decoder.hidden && !decoder.options.length) { decoder.append(el("option", { value: "", text: "…" })); listDecoders(); }
     setText(where, asked.step ? `at step ${asked.step}` : "");
     const useless = verb.value === "decoder" ? !decoder.value : verb.value === "erase" ? state.masked : !token.options.length || (verb.value === "write" && asked.id === state.id);
-    go.disabled = useless;
+    go.disabled = useless || busy();
+    setText(says, busy() ? WAITS : ["erase", "decoder"].includes(verb.value) ? ANEW : trace.start.own_loop ? OWN_LOOP : EXACT);
   }
 
   function submit(event) {
