@@ -8,6 +8,7 @@ import signal
 import sys
 import threading
 from collections.abc import Sequence
+from typing import NoReturn
 
 # Read by the UI library when it is imported: no telemetry, no question to another host.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -34,8 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _end(*_: object) -> None:
-    raise KeyboardInterrupt
+def _end(*_: object) -> NoReturn:
+    """Leave at once: the server, while it is there, hears the signal instead and ends its runs first.
+
+    An exception could be raised inside a finalizer, which swallows it, and the program would go on.
+    """
+    os._exit(0)
 
 
 def _serve(settings: Settings) -> None:
@@ -56,5 +61,18 @@ def _serve(settings: Settings) -> None:
     serve(settings, engine, listener)
 
 
+def _leave(status: int) -> NoReturn:
+    """End the program, also while a thread loads a model or is inside a pass.
+
+    Such a thread would come back to an interpreter that is being taken down, and abort it.
+    """
+    if any(thread.name.startswith("unmask-") for thread in threading.enumerate()):
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(status)
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    _leave(main())

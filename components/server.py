@@ -37,6 +37,9 @@ DRAIN_S = 4.0
 ANSWER_S = 2
 """How long it then lets answers finish: the last events of the runs are among them."""
 
+LOAD_S = 2.0
+"""How long it waits for a model that it is still loading."""
+
 CLOSING = "The server was told to end, so the run was ended; what it had written is kept here."
 
 
@@ -119,9 +122,11 @@ class Server(uvicorn.Server):
 def _loading(settings: Settings, engine: Engine):
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        threading.Thread(target=_load, args=(settings, engine), name="unmask-first-load", daemon=True).start()
+        first = threading.Thread(target=_load, args=(settings, engine), name="unmask-first-load", daemon=True)
+        first.start()
         log.info("Unmask is at http://%s:%d%s", settings.host, settings.port, settings.root_path)
         yield
+        await asyncio.to_thread(first.join, LOAD_S)
 
     return lifespan
 
