@@ -6,6 +6,7 @@ import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
 import * as difference from "./difference.js";
 import { el } from "./dom.js";
+import { createHold } from "./hold.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
 import * as legend from "./legend.js";
@@ -28,12 +29,13 @@ const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 const timing = [];
-let mount = null, at = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let mount = null, at = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
 let frame = 0, before = 0, replay = 0, played = false, compared = null;
 
 function listeners(number) {
   return {
-    start() { clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
+    start() { hold?.said(number, null); clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
+    paused(news) { hold.said(number, news); state(shown().some((lane) => hold.holds(lane.number)) ? "paused" : "live"); dirty(); },
     queue(ahead) { state("queued"); lines?.queued(ahead); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
@@ -80,6 +82,7 @@ function draw(now) {
   showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
+  hold.draw();
   report(performance.now() - begun);
   if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
@@ -168,7 +171,7 @@ function turnTab(event) {
 function branch(lane, step, asked) {
   if (lane.number === 1) swap();
   clearTimeout(replay);
-  carrier({ run: trace.start.run, step, edits: [], ...asked });
+  carrier({ run: trace.start.run, step, edits: [], breaks: hold.breaks(), ...asked });
 }
 
 async function load(id, number = 0) {
@@ -192,8 +195,8 @@ async function example() {
   }
 }
 
-function attach({ watch, props, branch }) {
-  if (branch) carrier = branch;
+function attach({ watch, props, branch, hold: ask }) {
+  if (branch) { carrier = branch; holder = ask; }
   const take = () => push(props.value);
   watch("value", take);
   take();
@@ -203,12 +206,13 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"),
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"),
     pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
     tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
-  root.replaceChildren(at.banners, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
+  root.replaceChildren(at.banners, at.held, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE) };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
+  hold = createHold(at.held, { lanes: shown, announce: say, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
@@ -217,7 +221,7 @@ function build(root) {
   const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
   views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, hold, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, trace, clock, select, load }));
   clock.onChange(dirty);

@@ -30,11 +30,11 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, choices, shift }) {
+  build({ clock, select, announce, horizon, marks, branch, canBranch, choices, holds, shift }) {
     const shared = {
       trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
-      canBranch, choices, branch: (step, asked) => branch(this, step, asked),
+      canBranch, choices, still: () => this.trace.end !== null || holds(this.number), branch: (step, asked) => branch(this, step, asked),
       want: (from, to) => { if (!clock.following) this.source.want(from, to); },
     };
     this.shared = shared;

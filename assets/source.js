@@ -3,7 +3,7 @@
 const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, AGAIN_MS = 2000, RETRIES_MS = [1000, 2000, 4000];
 
 export class Source {
-  /** `on` holds start, begun, queue, ended, gap, filled, offline and changed. */
+  /** `on` holds start, begun, queue, paused, ended, gap, filled, offline and changed. */
   constructor(base, trace, on) {
     Object.assign(this, { base, trace, on });
     this.run = null;
@@ -38,6 +38,7 @@ export class Source {
   _take(events, arrived) {
     for (const event of events) {
       if (event.kind === "queue") this.on.queue(event.ahead);
+      else if (event.kind === "pause") this.on.paused(event);
       else if (event.kind === "start" && !this._ours(event.run)) { this._chunks.clear(); this.on.start(); }
     }
     // Without its start a run cannot be read: its steps are asked for again, together with it.

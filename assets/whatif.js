@@ -4,7 +4,7 @@ import { el, probability, setText } from "./dom.js";
 
 const VERBS = [["write", "write"], ["forbid", "forbid"], ["erase", "erase the token"], ["decoder", "go on with"]];
 
-export function create(root, { trace, clock, select, branch, canBranch, choices }) {
+export function create(root, { trace, clock, select, branch, canBranch, choices, still }) {
   const verb = el("select", { "aria-label": "Change", onchange: refresh }, ...VERBS.map(([value, text]) => el("option", { value, text })));
   const token = el("select", { "aria-label": "Token", onchange: refresh });
   const decoder = el("select", { "aria-label": "Decoder that goes on", hidden: true, onchange: refresh });
@@ -49,7 +49,7 @@ export function create(root, { trace, clock, select, branch, canBranch, choices 
 
   function draw(t) {
     const cell = select.pin;
-    const rank = cell === null || !trace.end ? -1 : trace.response(t).indexOf(cell);
+    const rank = cell === null || !still() ? -1 : trace.response(t).indexOf(cell);
     const state = rank < 0 ? null : trace.state(cell, t);
     root.hidden = !canBranch() || !state || t === 0 || (!state.masked && state.step === 0) || trace.start.run === "example";
     if (root.hidden) return;

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from backend.errors import BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, RunRequest, Totals
 from backend.handle import RunHandle
+from backend.holding import Breakpoint, Pauses
 from backend.kept import KeptRuns
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
     from backend.requests import Plan
 
 log = logging.getLogger(__name__)
+
+LOOK_S = 0.2
+"""How often the owner looks at runs that stand, while nothing else is to be done."""
 
 ONE_THREAD_BELOW = 200_000_000
 """Parameters below which a forward pass is faster on one CPU thread than on several."""
@@ -67,7 +71,7 @@ class Engine(Protocol):
     def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
         """Return what of ``request`` does not fit a loaded model."""
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: Sequence[Breakpoint] = ()) -> RunHandle:
         """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
@@ -95,6 +99,7 @@ class LocalEngine:
         self._queued: deque[tuple[RunHandle, object]] = deque()
         self._running: dict[str, tuple[RunHandle, object]] = {}
         self._kept = KeptRuns(settings.kept_runs, settings.kept_mb << 20)
+        self._pauses = Pauses(settings.max_running, settings.paused_s, clock)
         self._cancels: set[str] = set()
         self._unloaded: set[str] = set()
         self._closed = False
@@ -174,18 +179,19 @@ class LocalEngine:
         model = self.load(model_name)
         return model, prepare(model, request, canvas_max=self._settings.canvas_max)
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "") -> RunHandle:
-        """Queue a run and return its handle.
+    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: Sequence[Breakpoint] = ()) -> RunHandle:
+        """Queue a run and return its handle; it pauses after every step that meets one of ``breaks``.
 
         Runs of one ``group`` take one place between them, in the queue and among the running, and are
         not kept once they are over. Raises what ``plan`` raises, or ``BusyError`` when the queue is full.
         """
         model, plan = self.plan(model_name, request)
         handle = RunHandle(self, model_name, request, self._clock, group)
+        handle.breaks = tuple(breaks)
         with self._wake:
             if self._closed:
                 raise BusyError("The server is closing and takes no new runs.", "Try again when it is back.")
-            running, queued = _groups(self._running.values()), _groups(self._queued)
+            running, queued = _groups(self._decoding()), _groups(self._queued)
             waiting = len(queued - running)
             room = self._settings.max_running - len(running)
             if handle.group not in queued | running and waiting >= self._settings.max_queued + max(room, 0):
@@ -221,12 +227,18 @@ class LocalEngine:
             self._cancels.add(handle.id)
             self._wake.notify_all()
 
+    def wish(self, handle: RunHandle, what: str) -> None:
+        """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
+        with self._wake:
+            self._pauses.wish(handle.id, what)
+            self._wake.notify_all()
+
     def ahead_of(self, handle: RunHandle) -> int:
         """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
             before = list(itertools.takewhile(lambda item: item[0] is not handle, self._queued))
             waits = len(before) < len(self._queued)
-            return len(_groups(before) - _groups(self._running.values()) - {handle.group}) if waits else 0
+            return len(_groups(before) - _groups(self._decoding()) - {handle.group}) if waits else 0
 
     def close(self) -> None:
         """Cancel every run and stop the owner thread."""
@@ -241,10 +253,14 @@ class LocalEngine:
         lanes: dict[str, _Room] = {}
         while True:
             with self._wake:
-                self._wake.wait_for(lambda: self._queued or self._running or self._closed or self._unloaded)
+                self._wake.wait_for(self._stirs, LOOK_S if self._pauses.held else None)
                 unloaded, self._unloaded = self._unloaded, set()
                 cancels, self._cancels = self._cancels, set()
                 dropped = self._drop_queued(cancels)
+                self._pauses.honour(lambda run_id: self._room_of(lanes, run_id).stand(run_id))
+                self._pauses.expire()
+                self._pauses.tell()
+                released = self._pauses.release(self._settings.max_running - len(_groups(self._decoding())))
                 admitted = self._admit()
                 if self._closed and not (self._running or self._queued or admitted):
                     return
@@ -253,13 +269,27 @@ class LocalEngine:
             for handle in dropped:
                 self._end_queued(handle)
             try:
+                for run_id in released:
+                    self._deliver(self._room_of(lanes, run_id).release(run_id))
                 self._begin(lanes, admitted)
                 self._cancel_running(lanes, cancels)
                 self._cancel_unread(lanes)
                 self._take_turns(lanes)
+                with self._wake:
+                    self._pauses.tell()
             except Exception:
                 log.exception("The owner thread met a failure; the runs it held are ended.")
                 self._fail_running(lanes)
+
+    def _stirs(self) -> bool:
+        return bool(self._queued or self._decoding() or self._closed or self._unloaded or self._cancels or self._pauses.stirs)
+
+    def _decoding(self) -> list[tuple[RunHandle, object]]:
+        """Return the runs that have a place: one that stands gives it up."""
+        return [item for run_id, item in self._running.items() if run_id not in self._pauses.held]
+
+    def _room_of(self, lanes: dict[str, _Room], run_id: str) -> Any:
+        return lanes[self._running[run_id][0].model_name].lanes
 
     def _drop_queued(self, cancels: set[str]) -> list[RunHandle]:
         dropped = [handle for handle, _ in self._queued if handle.id in cancels]
@@ -267,7 +297,7 @@ class LocalEngine:
         return dropped
 
     def _admit(self) -> list[tuple[RunHandle, object]]:
-        admitted, groups = [], _groups(self._running.values())
+        admitted, groups = [], _groups(self._decoding())
         while self._queued and (self._queued[0][0].group in groups or len(groups) < self._settings.max_running):
             handle, plan = self._queued.popleft()
             handle.touch()
@@ -294,8 +324,9 @@ class LocalEngine:
         limits = Limits(self._settings.passes_max, self._settings.run_time_s)
         for handle, (model, plan) in admitted:
             if handle.model_name not in lanes:
-                lanes[handle.model_name] = _Room(Lanes(model), self._threads_for(model))
-            self._deliver(lanes[handle.model_name].lanes.join(handle.id, decoding(model, plan, limits)))
+                lanes[handle.model_name] = _Room(Lanes(model, self._pauses.stops), self._threads_for(model))
+            watch = self._pauses.begin(handle)
+            self._deliver(lanes[handle.model_name].lanes.join(handle.id, decoding(model, plan, limits, clock=watch)))
 
     def _cancel_running(self, lanes: dict[str, _Room], cancels: set[str], why: str = "") -> None:
         for run_id in cancels:
@@ -327,6 +358,7 @@ class LocalEngine:
             if isinstance(event, End):
                 with self._wake:
                     del self._running[run_id]
+                    self._pauses.forget(run_id)
                     self._remember(handle)
             handle.push(event)
 

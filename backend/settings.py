@@ -44,6 +44,7 @@ class Settings:
     canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
     passes_max: int = _limit(4096, "Forward passes of one run.", 1, 65536)
     run_time_s: int = _limit(300, "Seconds that one run may take.", 1, 86400)
+    paused_s: int = _limit(300, "Seconds that a run may stand paused, all its pauses together; then it goes on.", 1, 86400)
     unread_s: int = _limit(15, "Seconds that a run goes on while nobody reads it.", 1, 86400)
     kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)
     kept_mb: int = _limit(512, "Megabytes that the finished runs kept in memory may take together.", 1, 1048576)

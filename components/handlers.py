@@ -17,6 +17,7 @@ from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, RunRequest
 from backend.forks import branched
+from backend.holding import WISHES, Breakpoint, breakpoints
 from backend.template import parsed
 from components import links, wire
 from components.controls import Control, settings_of, whole
@@ -59,20 +60,25 @@ class Desk:
     def submit(
         self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop."""
+        """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop.
+
+        ``values`` are those of the controls, then the breakpoints as JSON text where there are any.
+        """
+        count = len(self._controls)
         yield from self._started(decoder, lambda: [
-            (model, self._request(prompt, model, decoder, length, seed, template, values)),
+            (model, self._request(prompt, model, decoder, length, seed, template, values[:count])),
             *self._second(second, prompt, length, seed, template),
-        ])
+        ], breaks=lambda: breaks_of(*values[count:]))
 
     def _started(
-        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str,
+        breaks: Callable[[], tuple[Breakpoint, ...]],
     ) -> Iterator[tuple[Any, ...]]:
         """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
-            handles = self._submit_all(asked())
+            handles = self._submit_all(asked(), breaks())
         except RequestError as error:
             yield "", self._notice(decoder, problems=error.problems), *idle()
         except AppError as error:
@@ -82,8 +88,14 @@ class Desk:
             yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
 
     def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
-        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
-        yield from self._started("", lambda: [self._branched(carried(event))], KEPT)
+        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays.
+
+        A parent that is not over, because it is paused, goes on being shown with its branch.
+        """
+        asked = carried(event)
+        parent = self._engine.find(str(asked.get("run")))
+        lane = parent.id if parent and not parent.ended else KEPT
+        yield from self._started("", lambda: [self._branched(asked)], lane, breaks=lambda: breakpoints(asked.get("breaks", ())))
 
     def _branched(self, asked: Any) -> tuple[str, RunRequest]:
         """Return the model and request of a branch, from what the browser asks.
@@ -102,14 +114,14 @@ class Desk:
             raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
         return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
 
-    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]]) -> list[RunHandle]:
+    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], breaks: tuple[Breakpoint, ...]) -> list[RunHandle]:
         """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
         handles: list[RunHandle] = []
         problems: list[Problem] = []
         try:
             for lane, (model, request) in enumerate(asked):
                 try:
-                    handles.append(self._engine.submit(model, request))
+                    handles.append(self._engine.submit(model, request, breaks=breaks))
                 except RequestError as error:
                     problems += _of_lane(lane, error.problems)
             if problems:
@@ -121,7 +133,10 @@ class Desk:
         return handles
 
     def stream(self, run_ids: str) -> Iterator[Any]:
-        """Yield the events of all lanes as numbered messages; a reader that leaves ends the runs."""
+        """Yield the events of all lanes as numbered messages; a reader that leaves ends the runs.
+
+        A run that another stream takes over, the one of its branch, is that one's to end.
+        """
         handles = self._handles(run_ids)
         if not any(handles):
             yield gr.skip()
@@ -131,8 +146,27 @@ class Desk:
         try:
             for number, events in enumerate(together(lanes)):
                 yield wire.batch(runs, number, events)
+                if any(feed.handle.feed is not feed for feed in lanes):
+                    return
         finally:
-            self._end(handles)
+            self._end([feed.handle for feed in lanes if feed.handle.feed is feed])
+
+    def hold(self, run_ids: str, event: gr.EventData) -> None:
+        """Pause the runs, let them go on or make one step, or set their breakpoints anew."""
+        asked = carried(event)
+        what = asked.get("what")
+        for handle in self._handles(run_ids):
+            if handle is None or handle.ended:
+                continue
+            if "breaks" in asked:
+                handle.breaks = breakpoints(asked["breaks"])
+            if what in WISHES:
+                handle.wish(what)
+
+    def rest(self, run_ids: str) -> tuple[Any, Any]:
+        """Return the state of Run and Stop after a stream: idle, unless runs go on in another one."""
+        going = any(handle is not None and not handle.ended for handle in self._handles(run_ids))
+        return (gr.skip(), gr.skip()) if going else idle()
 
     def stop(self, run_ids: str) -> None:
         """End the runs before their next forward pass; their last events come through ``stream``."""
@@ -293,20 +327,36 @@ def _of_lane(lane: int, problems: Sequence[Problem]) -> list[Problem]:
     return [Problem(f"b.{item.field}", item.message) for item in problems] if lane else list(problems)
 
 
+def breaks_of(text: str = "") -> tuple[Breakpoint, ...]:
+    """Return the breakpoints that the page sends as JSON text; raises ``RequestError`` for what it never sends."""
+    try:
+        return breakpoints(json.loads(text)) if text else ()
+    except (ValueError, RecursionError) as error:
+        raise RequestError([Problem("breaks", "The breakpoints could not be read; set them again.")]) from error
+
+
 class _Feed:
     """One run on its way to the page: what of it has been sent."""
 
     def __init__(self, handle: RunHandle, lane: int) -> None:
-        self.handle, self._lane, self._sent = handle, lane, 0
+        self.handle, self._lane, self._sent, self._told = handle, lane, 0, None
         self._encoder = wire.Encoder(handle.id, lane)
+        handle.feed = self  # whatever fed the run before ends by that
 
     def encoded(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
         """Return the next events on the wire; instead of none the place in the queue, if there is one."""
+        return [*self._events(batch), *self._pause()]
+
+    def _events(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
         if not batch:
             return [wire.queue(self.handle.ahead, self._lane)] if self.handle.ahead else []
         created = self.handle.times[self._sent : self._sent + len(batch)]
         self._sent += len(batch)
         return self._encoder.encode(batch, created)
+
+    def _pause(self) -> list[dict[str, Any]]:
+        told, self._told = self._told, self.handle.standing
+        return [] if self._told is told else [wire.pause(self._told, self._lane)]
 
     def fresh(self) -> list[dict[str, Any]]:
         """Return what has happened since the last call."""

@@ -38,6 +38,7 @@ class FakeHandle:
     """A handle whose run is already over, or never ends."""
 
     ahead = 2
+    standing = None
 
     def __init__(self, events: Sequence[Event], ended: bool = True) -> None:
         self.id = RUN_ID
@@ -106,7 +107,7 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "") -> FakeHandle:
+    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: tuple = ()) -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal
