@@ -212,7 +212,7 @@ function build(root) {
   root.replaceChildren(at.banners, at.held, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
   const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
-  hold = createHold(at.held, { lanes: shown, announce: say, ask: (asked) => holder?.(asked) });
+  hold = createHold(at.held, { lanes: shown, announce: { now: say.now, tell: (words) => lines.none(words) }, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, shared);
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];

@@ -170,7 +170,7 @@ class TwoHandles(FakeEngine):
         super().__init__(handles[0])
         self._waiting, self._refuse, self._given = list(handles), refuse, {}
 
-    def submit(self, model, request):
+    def submit(self, model, request, group="", breaks=()):
         if request.decoder == self._refuse:
             raise RequestError([Problem("settings.steps", "too many")])
         self.submitted.append((model, request))
