@@ -35,7 +35,7 @@ export class Lane {
       trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
       canBranch, choices, still: () => this.trace.end !== null || holds(this.number), branch: (step, asked) => branch(this, step, asked),
-      want: (from, to) => { if (!clock.following) this.source.want(from, to); },
+      want: (from, to) => { const held = holds(this.number); if (held || !clock.following) this.source.want(from, to, held); },
     };
     this.shared = shared;
     this.at = parts(this.letter);
@@ -45,8 +45,8 @@ export class Lane {
   }
 
   draw(t) {
-    const { select, clock } = this.shared;
-    if (select.guesses && !clock.following && t > 0) this.source.want(t, Math.min(this.trace.steps, t + 4));
+    const { select, want } = this.shared;
+    if (select.guesses && t > 0) want(t, Math.min(this.trace.steps, t + 4));
     for (const view of this.views) view.draw(t);
     if (!this.at.candidates.hidden) for (const view of this.inspector) view.draw(t);
     this.root.dataset.painted = String(t);

@@ -8,6 +8,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -15,7 +16,7 @@ import gradio as gr
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
-from backend.events import Edit, Event, RunRequest
+from backend.events import Edit, Event, Fork, RunRequest
 from backend.forks import branched
 from backend.holding import WISHES, Breakpoint, breakpoints
 from backend.template import parsed
@@ -38,8 +39,8 @@ EVERY_S = 0.05
 KEPT = "-"
 """Stands for the run of a lane that stays as it is."""
 
-EDITS_MAX = 64
-"""Changes of one branch."""
+EDITS_MAX = 512
+"""Changes of one branch; a span that is masked is one for each of its tokens."""
 
 QUIET_S = 0.5
 """Time without news after which an empty message says that the line is alive."""
@@ -104,15 +105,20 @@ class Desk:
         """
         try:
             run_id, step = str(asked["run"]), asked["step"]
-            edits = tuple(Edit(*edit) for edit in asked["edits"][:EDITS_MAX])
+            edits = tuple(Edit(*edit) for edit in asked["edits"])
+            then = None if asked.get("then") is None else str(asked["then"])
             decoder = None if asked.get("decoder") is None else str(asked["decoder"])
             settings = None if asked.get("settings") is None else dict(asked["settings"])
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise RequestError([Problem("forks", "What was asked for is no branch; reload the page.")]) from error
+        if len(edits) > EDITS_MAX:
+            raise RequestError([Problem("forks", f"A branch takes at most {EDITS_MAX} changes, and these are {len(edits)}; mask a shorter span.")])
         handle = self._engine.find(run_id)
         if handle is None:
             raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
-        return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
+        request = branched(handle.events_so_far, step, edits, decoder, settings, run_id)
+        # After a move by hand, which is one step, another decoder goes on.
+        return handle.model_name, request if then is None else replace(request, forks=(*request.forks, Fork(step + 1, decoder=then, parent=run_id)))
 
     def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], breaks: tuple[Breakpoint, ...]) -> list[RunHandle]:
         """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
