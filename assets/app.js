@@ -6,40 +6,42 @@ import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
 import * as difference from "./difference.js";
 import { el } from "./dom.js";
+import { createFamily } from "./family.js";
 import { createHold } from "./hold.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
+import { createLaneTabs } from "./lane_tabs.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
-import * as settled from "./settled.js";
 import { Select } from "./select.js";
+import * as settled from "./settled_places.js";
+import { Streams } from "./streams.js";
 import { createStudio } from "./studio.js";
+import { noteSeen, timing } from "./timing.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
 import * as why from "./why.js";
-import "./believe.js"; // joins the tabs of why.js
 
 const BASE = new URL("../", import.meta.url);
 const VISIBLE_RATE = 8; // steps a second that an eye can follow
 const PAUSE_MS = 900;   // the finished canvas is seen before it is shown again
 
-const traces = [new Trace(), new Trace()], [trace] = traces;
+const traces = [new Trace(), new Trace()], [trace] = traces, streams = new Streams();
 const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-const timing = [];
-let mount = null, at = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let mount = null, at = null, tabs = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
 let frame = 0, before = 0, replay = 0, played = false, compared = null;
 
 function listeners(number) {
   return {
-    start() { hold?.said(number, null); clearTimeout(replay); lanes[number].reported = 0; select.clear(); clock.restart(); state("live"); },
-    paused(news) { hold.said(number, news); state(shown().some((lane) => hold.holds(lane.number)) ? "paused" : "live"); dirty(); },
+    start() { hold?.said(number, null); clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
+    paused(news) { hold.said(number, news); state(liveState()); dirty(); },
     queue(ahead) { state("queued"); lines?.queued(ahead); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
-    filled() { if (clock.live) lines?.rest(); },
+    filled(before) { filled(number, before); },
     offline() { lines?.offline(); },
     begun() { lines?.rest(); },
     changed: dirty,
@@ -48,6 +50,9 @@ function listeners(number) {
 
 const shown = () => lanes.slice(0, clock.shown);
 const two = () => clock.shown === 2;
+/** Whether some run is under way; of the lane `but` only one that does not stand paused. */
+const busy = (but = null) => shown().some((lane) => lane.trace.live && !(lane === but && hold.holds(lane.number)));
+const liveState = () => (shown().some((lane) => hold.holds(lane.number)) ? "paused" : "live");
 
 function state(name) { if (mount) mount.dataset.state = name; }
 
@@ -62,12 +67,24 @@ function compareNow() {
 
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
 function ended(number, end) {
-  const others = shown().some((lane) => lane.trace.live);
-  if (end.reason !== "done" || !others) state(others ? "live" : end.reason === "error" ? "error" : "done");
+  lanes[number].ended = end;
+  const others = busy();
+  state(others ? liveState() : ends().some((item) => item.end.reason === "error") ? "error" : "done");
   const took = Math.max(...shown().map((lane) => lane.trace.elapsed[lane.trace.steps] ?? 0));
   const fast = !others && clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && clock.steps > took * VISIBLE_RATE;
-  lines?.ended(end, took, fast, two() ? lanes[number].letter : "");
+  lines?.ended(end, took, fast);
   if (fast) replay = setTimeout(() => { if (clock.atEnd && !clock.playing) { clock.seekValue(0); clock.play(); } }, PAUSE_MS);
+}
+
+/** What got lost is there: a playhead that stood at what seemed the end goes on to the real one. */
+function filled(number, before) {
+  lines?.rest();
+  if (!clock.playing && !clock.live && before > 0 && clock.step(number) === before) clock.toEnd();
+}
+
+/** What became of the runs of this go, by the letters of their lanes. */
+function ends() {
+  return shown().filter((lane) => lane.ended).map((lane) => ({ letter: two() ? lane.letter : "", end: lane.ended }));
 }
 
 function dirty() { if (mount) frame ||= requestAnimationFrame(draw); }
@@ -83,7 +100,7 @@ function draw(now) {
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
   hold.draw();
-  report(performance.now() - begun);
+  noteSeen(shown().flatMap((lane) => lane.fresh(clock.step(lane.number))), performance.now() - begun);
   if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
   if (trace.start) say.say(shown().map(progress).join(" "));
@@ -95,22 +112,12 @@ function progress({ trace: own, number, letter }) {
   return `${whose}step ${t} of ${own.steps}, ${own.writtenCount[t]} of ${own.free} written`;
 }
 
-/** Note, after the paint, when the steps that came since the last one were seen. */
-function report(drawMs) {
-  const fresh = shown().flatMap((lane) => lane.fresh(clock.step(lane.number)));
-  if (!fresh.length) return;
-  const channel = new MessageChannel();
-  channel.port1.onmessage = () => {
-    const painted = (performance.timeOrigin + performance.now()) / 1000;
-    timing.push(...fresh.filter((stamp) => stamp.arrived !== null).map((stamp) => ({ ...stamp, painted, drawMs })));
-  };
-  channel.port2.postMessage(null);
-}
-
 /** Take a batch: it names the run of every lane (null: that lane stays as it is), its events name their lane. */
 function push(batch) {
   if (!batch) return;
   const runs = batch.runs ?? [batch.run];
+  if (!streams.takes({ runs })) return;
+  if (batch.n === 0) for (const lane of lanes) lane.ended = null;
   arrange(runs.length);
   runs.forEach((run, number) => {
     if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
@@ -124,8 +131,8 @@ function arrange(count) {
   at.stage.dataset.lanes = String(count);
   const [a, b] = lanes;
   if (count === 2) {
-    tabs("a");
-    at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    tabs.show("a");
+    at.stage.replaceChildren(tabs.row, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
     if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
@@ -144,42 +151,31 @@ function swap() {
   a.trace.exchange(b.trace);
   a.source.exchange(b.source);
   [a.reported, b.reported] = [a.trace.steps, b.trace.steps];
+  [a.ended, b.ended] = [b.ended, a.ended];
   select.clear();
   clock.toEnd();
-}
-
-/** Where there is room for one lane only, a tab says which; elsewhere all are seen. */
-function tabs(chosen) {
-  mount.dataset.tab = chosen;
-  at.tabs.replaceChildren(...[["a", "A"], ["b", "B"], ["diff", "A against B"]].map(([name, text]) => el("button", {
-    type: "button", role: "tab", "aria-selected": String(name === chosen), tabindex: name === chosen ? 0 : -1, "data-name": name, text,
-    onclick: () => { tabs(name); at.tabs.querySelector("[aria-selected=true]").focus(); },
-  })));
-}
-
-function turnTab(event) {
-  const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
-  if (!move) return;
-  const names = [...at.tabs.children].map((tab) => tab.dataset.name);
-  tabs(names[(names.indexOf(mount.dataset.tab) + move + names.length) % names.length]);
-  at.tabs.querySelector("[aria-selected=true]").focus();
-  event.preventDefault();
-  event.stopPropagation();
+  lines.rest();
 }
 
 /** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
 function branch(lane, step, asked) {
-  if (lane.number === 1) swap();
+  if (busy(lane)) return; // a lane that is under way can neither be traded nor replaced, but for one that stands
+  if (lane.number === 1) { swap(); hold.exchange(); streams.leave(); }
   clearTimeout(replay);
-  carrier({ run: trace.start.run, step, edits: [], breaks: hold.breaks(), ...asked });
+  ask({ step, edits: [], ...asked });
 }
+
+function ask(asked) { carrier({ run: trace.start.run, breaks: hold.breaks(), ...asked }); }
 
 async function load(id, number = 0) {
   const lane = lanes[number];
   if (!(await lane.source.load(id))) return false;
+  streams.leave();
   arrange(number + 1);
   clearTimeout(replay);
-  if (lane.trace.end) lines.ended(lane.trace.end, 0, false, "");
+  for (const other of lanes) other.ended = other.trace.end;
+  if (!busy()) state(lane.trace.end?.reason === "error" ? "error" : "done");
+  lines.rest();
   clock.toEnd();
   return true;
 }
@@ -206,30 +202,30 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"),
-    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }),
-    tabs: el("div", { class: "lane-tabs", role: "tablist", "aria-label": "Lane", onkeydown: turnTab }) };
-  root.replaceChildren(at.banners, at.held, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"), family: part("family-place"),
+    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }) };
+  tabs = createLaneTabs((name) => { mount.dataset.tab = name; });
+  root.replaceChildren(at.banners, at.held, at.stage, at.family, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
   hold = createHold(at.held, { lanes: shown, announce: { now: say.now, tell: (words) => lines.none(words) }, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
-  lines = banner.create(at.banners, shared);
+  lines = banner.create(at.banners, { traces: () => shown().map((lane) => lane.trace), ends, clock, announce: say });
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
+  views.push(createFamily(at.family, { traces, shown: () => clock.shown, load, busy, say: (words) => lines.none(words) }));
   const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
   views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, hold, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
-  views.push(createStudio({ root, trace, clock, select, load }));
+  views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
   select.onChange(dirty);
   watchTheme(dirty);
   (window.traceParts ?? []).forEach(attach);
   window.traceParts = { push: attach };
-  attachSecond(BASE);
   document.documentElement.dataset.unmask = "ready";
   dirty();
   if (!lanes[0].source.run) example();
@@ -241,7 +237,7 @@ function showInspector() {
   for (const lane of lanes) lane.at.candidates.hidden = lane.number !== seen;
 }
 
-window.unmask = { trace, clock, select, timing, fold, load, push, traces };
+window.unmask = { trace, clock, select, timing, fold, load, push, traces, ask };
 
 const found = document.getElementById("unmask");
 if (found) build(found);

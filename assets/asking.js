@@ -12,9 +12,9 @@ export class Refused extends Error {
   }
 }
 
-/** Ask for something of a run; a signal that aborts also ends the work on the server. */
-export async function ask(run, what, params, signal) {
-  const answer = await request(run, what, params, signal);
+/** Ask for something of a run; a signal that aborts also ends the work on the server, and so does asking anew from the same `lane`. */
+export async function ask(run, what, params, signal, lane = 0) {
+  const answer = await request(run, what, params, signal, lane);
   return answer.json();
 }
 
@@ -35,9 +35,9 @@ export async function askInParts(run, what, params, signal, hear) {
   return last;
 }
 
-async function request(run, what, params, signal) {
+async function request(run, what, params, signal, lane = 0) {
   const url = new URL(`runs/${encodeURIComponent(run)}/${what}`, BASE);
-  for (const [name, value] of Object.entries({ ...params, visitor: VISITOR })) {
+  for (const [name, value] of Object.entries({ ...params, visitor: `${VISITOR}${lane || ""}` })) {
     if (value !== null && value !== undefined) url.searchParams.set(name, value);
   }
   let answer;

@@ -73,7 +73,7 @@ export function create(root, context) {
       }
       waiting.done();
       root.dataset.points = String(found.n_steps); // none better is coming
-      context.looked = { ...way, n_steps: found.n_steps }; // the way that other tabs test
+      context.looked = { of, way: { ...way, n_steps: found.n_steps } }; // the way that other tabs test
       matrix.offer(of, { ...way, n_steps: found.n_steps }, found);
     } catch (error) {
       if (error.name === "AbortError" || mine.signal.aborted) return;

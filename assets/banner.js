@@ -1,4 +1,4 @@
-// The line above the lane: what is seen here, who is before you, what went wrong and what to do about it.
+// The line above the lanes: what is seen here, who is before you, what went wrong and what to do about it.
 // Its room is always kept, so that a message moves nothing.
 
 import { el, icon, plural } from "./dom.js";
@@ -6,7 +6,8 @@ import { INTRO, STATUS } from "./words.js";
 
 const SEEN = "unmask-intro";
 
-export function create(root, { trace, clock, announce }) {
+/** `traces()` are those of the lanes that are shown; `ends()` says what became of the runs of this go: `[{letter, end}]`. */
+export function create(root, { traces, ends, clock, announce }) {
   const text = el("p"), button = el("button", { type: "button", class: "button" });
   const close = el("button", { type: "button", class: "tool", "aria-label": "Hide this explanation", onclick: hide }, icon("close"));
   const line = el("div", { class: "banner" }, text, button, close);
@@ -36,14 +37,21 @@ export function create(root, { trace, clock, announce }) {
 
   function show(kind, words, action = null) {
     put(kind, words, action);
+    tell(kind, words);
+  }
+
+  function tell(kind, words) {
     if (kind === "bad") announce.now(words); else announce.tell(words);
   }
 
-  /** Nothing special to say: explain the picture, or say what run this is. */
+  /** Nothing new to say: what went wrong, else an explanation of the picture, else what run this is. */
   function rest() {
-    const recorded = !trace.start || trace.start.run === "example";
-    if (asked || (recorded && !remembered())) put("intro", INTRO);
-    else put("rest", recorded ? STATUS.recorded : trace.live ? STATUS.live : STATUS.finished);
+    const started = traces().filter((trace) => trace.start), trouble = troubleOf(ends());
+    const recorded = started.every((trace) => trace.start.run === "example");
+    if (asked) put("intro", INTRO);
+    else if (trouble) put(trouble.kind, trouble.words);
+    else if (recorded && !remembered()) put("intro", INTRO);
+    else put("rest", recorded ? STATUS.recorded : started.some((trace) => trace.live) ? STATUS.live : STATUS.finished);
   }
 
   return {
@@ -52,22 +60,37 @@ export function create(root, { trace, clock, announce }) {
     shown() { if (replaying) rest(); },
     showIntro() { asked = true; rest(); },
     queued(ahead) { show("wait", `${plural(ahead, "run")} before yours. It starts by itself; Stop takes it back.`); },
-    /** A run has ended; `letter` names its lane where there are two. */
-    ended(end, elapsed, slowly, letter) {
-      const which = letter ? `${letter}: ` : "";
-      const answers = {
-        error: ["bad", `${which}The run stopped: ${end.message || "an error in the decoder."} What it wrote so far stays here.`],
-        cancelled: ["wait", `${letter ? "Both runs stopped" : "Stopped"} by you after ${plural(end.totals.steps, "step")}. What ${letter ? "they" : "it"} wrote so far stays here.`],
-        budget: ["wait", which + (end.message || "The run reached its limit of forward passes. What it wrote so far stays here.")],
-      };
-      if (answers[end.reason]) show(...answers[end.reason]);
-      else if (slowly) {
-        show("wait", `The ${letter ? "runs" : "run"} took ${elapsed.toFixed(2)} s, too fast to watch. Shown again slowly.`, { label: "Go to the end", run: () => clock.toEnd() });
+    /** A run has ended: what `ends()` says of it stays, whatever becomes of the run beside it. */
+    ended(end, elapsed, slowly) {
+      rest();
+      const own = troubleOf(ends().filter((item) => item.end === end));
+      if (own) tell(own.kind, own.words);
+      else if (slowly && !troubleOf(ends())) {
+        const runs = ends().length > 1 ? "runs" : "run";
+        show("wait", `The ${runs} took ${elapsed.toFixed(2)} s, too fast to watch. Shown again slowly.`, { label: "Go to the end", run: () => clock.toEnd() });
         replaying = true;
-      } else rest();
+      }
     },
     gap() { show("wait", "Some steps got lost on the way. Fetching them again …"); },
     offline() { show("bad", "The connection to the server is lost. What has arrived stays here.", { label: "Reload", run: () => location.reload() }); },
     none(words) { show("wait", words); },
   };
+}
+
+const SAYS = {
+  error: ({ message }) => `The run stopped: ${message || "an error in the decoder."} What it wrote so far stays here.`,
+  cancelled: ({ totals }) => `Stopped by you after ${plural(totals.steps, "step")}. What it wrote so far stays here.`,
+  budget: ({ message }) => message || "The run reached its limit of forward passes. What it wrote so far stays here.",
+};
+
+/** What did not go to its end, as `{kind, words}`, a sentence per lane; null when all is well. */
+export function troubleOf(ends) {
+  const stopped = ends.filter(({ end }) => SAYS[end.reason]);
+  if (!stopped.length) return null;
+  const kind = stopped.some(({ end }) => end.reason === "error") ? "bad" : "wait";
+  if (stopped.length > 1 && stopped.every(({ end }) => end.reason === "cancelled")) {
+    const steps = stopped.map(({ end }) => end.totals.steps);
+    return { kind, words: `Both runs stopped by you, after ${steps[0]} and ${plural(steps[1], "step")}. What they wrote so far stays here.` };
+  }
+  return { kind, words: stopped.map(({ letter, end }) => `${letter ? `${letter}: ` : ""}${SAYS[end.reason](end)}`).join(" ") };
 }

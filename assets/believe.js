@@ -4,7 +4,6 @@ import { ask } from "./asking.js";
 import { el, help, number, probability, setText } from "./dom.js";
 import { theme, token } from "./palette.js";
 import { createWaiting } from "./waiting.js";
-import { addTab } from "./why.js";
 
 const HELP = [
   "An explanation ranks the visible tokens. If it is right, masking its top tokens should hurt the choice more than masking random ones (comprehensiveness: the mean loss of probability, more is better), and its top tokens alone should restore the choice sooner (sufficiency: what is still missing, less is better).",
@@ -12,8 +11,6 @@ const HELP = [
 ];
 const FIRST = { method: "integrated_gradients", objective: "log_prob", baseline: "mask", n_steps: 64 };
 const WAIT_MS = 200; // a pin that is on its way elsewhere starts nothing
-
-addTab({ name: "believe", title: "Can I believe it?", create });
 
 export function create(root, context) {
   const tested = el("p", { class: "why-how" }), verdict = el("p", { class: "believe-verdict", role: "status" }), numbers = el("dl", { class: "believe-numbers" });
@@ -32,7 +29,7 @@ export function create(root, context) {
   let asked = "", drawn = "", found = null, stop = null, timer = 0;
 
   function draw(subject) {
-    const way = context.looked ?? FIRST;
+    const way = subject ? wayOf(subject) : FIRST;
     const wanted = subject ? [subject.run, subject.step, subject.position, ...Object.values(way)].join("|") : "";
     if (wanted !== asked) {
       asked = wanted;
@@ -44,6 +41,15 @@ export function create(root, context) {
       waiting.done();
       if (subject) timer = setTimeout(() => test(subject, way), WAIT_MS);
     } else if (found && drawn !== `${asked}|${theme.epoch}`) paint();
+  }
+
+  /** As was chosen under Attribution; a rival token is one of the place that it was chosen for. */
+  function wayOf({ run, cell, step, token: chosen }) {
+    if (!context.looked) return FIRST;
+    const { of, way } = context.looked, { trace } = context;
+    if (way.objective !== "contrast" || (of.run === run && of.cell === cell && of.step === step)) return way;
+    const rival = trace.candidates(cell, step)?.ids.find((id) => id !== chosen && id !== trace.start.mask);
+    return rival === undefined ? { ...way, objective: FIRST.objective, against: null } : { ...way, against: String(rival) };
   }
 
   async function test({ run, position, step }, way) {

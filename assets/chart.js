@@ -1,4 +1,5 @@
-// A chart of the player: drawn by Plotly, which is loaded when the first one is opened.
+// Charts: drawn by Plotly, which is loaded when the first one is opened. `chart` is a live one of the player, whose marks
+// move without redrawing it; `figure` is one of the pages beside it. Both have the colours of the page.
 
 import { el } from "./dom.js";
 import { CSS, token } from "./palette.js";
@@ -77,11 +78,51 @@ export function chart(root, { label, hear = () => {}, pick = () => {} }) {
   return { show, mark, destroy() { gone = true; sizes.disconnect(); if (built) plotly.purge(field); field.remove(); over.remove(); } };
 }
 
+const CLEAR = "rgba(0,0,0,0)";
+
 function base() {
-  const clear = "rgba(0,0,0,0)";
   return {
-    paper_bgcolor: clear, plot_bgcolor: clear, font: { family: "IBM Plex Sans, ui-sans-serif, system-ui, sans-serif", size: 12, color: token("muted") },
+    paper_bgcolor: CLEAR, plot_bgcolor: CLEAR, font: { family: '"IBM Plex Sans", ui-sans-serif, system-ui, sans-serif', size: 12, color: token("muted") },
     margin: { l: 48, r: 8, t: 8, b: 44 }, hovermode: "closest", dragmode: "zoom", showlegend: false,
-    modebar: { bgcolor: clear, color: token("muted"), activecolor: token("ink"), orientation: "h" },
+    modebar: { bgcolor: CLEAR, color: token("muted"), activecolor: token("ink"), orientation: "h" },
   };
+}
+
+const drawn = new Map(); // root -> what makes its figure
+
+/** Draw `make()` = {data, layout} into `root`; of calls that overtake each other the last one stands, and a change of theme draws anew. */
+export async function figure(root, make) {
+  if (!drawn.size) matchMedia("(prefers-color-scheme: dark)").addEventListener("change", () => drawn.forEach((again, place) => { if (place.isConnected) figure(place, again); }));
+  drawn.set(root, make);
+  root.setAttribute("aria-busy", "true");
+  let plotly = null;
+  try { plotly = await load(); } catch { root.textContent = "The chart could not be drawn: its library did not load. The table holds the same values; reload to try again."; }
+  try {
+    if (plotly && drawn.get(root) === make) await put(plotly, root, make());
+  } catch (error) {
+    root.textContent = "The chart could not be drawn: these values do not fit it. The table holds them.";
+    throw error; // a fault of ours: it belongs in the console, not under the library's name
+  } finally {
+    root.removeAttribute("aria-busy");
+  }
+}
+
+async function put(plotly, root, { data, layout }) {
+  const narrow = innerWidth < 600, shared = base();
+  const own = {
+    font: { ...shared.font, size: narrow ? 12 : 13, color: token("ink") }, margin: { ...shared.margin, t: 36 }, dragmode: narrow ? false : "zoom", showlegend: true,
+    uirevision: "same", legend: { orientation: "h", x: 0, y: 1.02, yanchor: "bottom" },
+  };
+  await plotly.react(root, data, { ...shared, ...own, ...layout }, { displaylogo: false, responsive: true, modeBarButtonsToRemove: ["lasso2d", "select2d", "autoScale2d"] });
+  root.dataset.drawn = String(Number(root.dataset.drawn ?? 0) + 1);
+}
+
+/** Call `draw` once `root` comes near the window. */
+export function whenSeen(root, draw) {
+  const sight = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) { sight.disconnect(); draw(); } }, { rootMargin: "200px" });
+  sight.observe(root);
+}
+
+export function colours() {
+  return { muted: token("muted"), line: token("line"), a: token("lane-a"), b: token("lane-b") };
 }

@@ -1,13 +1,14 @@
 // The measured table: one task at a time, sorted by any column, and the chart that is drawn from its rows.
 
 import "./leaf.js";
-import { axis, chart, colours, whenSeen } from "./charts.js";
+import { axis as plain, colours, figure, whenSeen } from "./chart.js";
 
 const table = document.getElementById("measured-table");
 const field = document.getElementById("measured-chart");
 const task = document.getElementById("measured-task");
 const pointed = document.getElementById("measured-decoder");
 
+const axis = (title, more = {}) => plain(title, { automargin: true, zeroline: false, ...more });
 const TICKS = [1, 2, 3, 5, 10, 20, 30, 50, 100, 200, 300, 500, 1000];
 
 const number = (row, key) => (row.dataset[key] === undefined ? NaN : Number(row.dataset[key]));
@@ -23,7 +24,7 @@ function point() {
   if (field.dataset.drawn) draw();
 }
 
-function draw() { chart(field, figure); }
+function draw() { figure(field, measured); }
 
 function points(rows, name, colour, symbol, labelled) {
   return {
@@ -39,7 +40,7 @@ function points(rows, name, colour, symbol, labelled) {
   };
 }
 
-function figure() {
+function measured() {
   const { a, b, muted } = colours();
   const rows = shown();
   const leads = (row) => row.dataset.front !== undefined;

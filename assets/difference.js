@@ -82,7 +82,7 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
     const key = [a.epoch, b.epoch, a.end !== null, b.end !== null].join("|");
     if (key === shown) return;
     shown = key;
-    setText(origin, originOf(b));
+    setText(origin, originOf(a, b));
     if (!a.end || !b.end) { setText(tau, ""); setText(fork, "Where they part is told when both have ended."); return; }
     const whole = compare(a, b);
     setText(tau, whole.tau === null ? "Their orders of writing cannot be compared." : `Order of writing: Kendall's τ = ${number(whole.tau)} (1: the same order, −1: the reverse).`);
@@ -94,16 +94,45 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
   return { draw, next, destroy() { root.replaceChildren(); } };
 }
 
-/** Where a branch comes from, in words. */
-export function originOf(trace) {
-  const forks = trace.start?.request?.forks ?? [];
-  if (!forks.length) return "";
-  const { step, edits, decoder } = forks[forks.length - 1];
+/** Where a branch comes from, in words: of its parent only where that is the run beside it. */
+export function originOf(a, b) {
+  for (const [letter, branch, other, beside] of [["B", b, a, "A"], ["A", a, b, "B"]]) {
+    const forks = forksOf(branch);
+    if (forks.length && forks[0].parent && forks[0].parent === other.start.run) return `${letter} is the branch of ${beside} at step ${forks[0].step}: ${changesOf(branch)}. ${meaningOf(branch, forks)}`;
+  }
+  const forks = forksOf(b);
+  return forks.length ? `B is a branch of another run, at step ${forks[0].step}: ${changesOf(b)}. That run is not the one beside it.` : "";
+}
+
+/** The forks that set a branch apart from its parent: one, or a move by hand and who goes on after it. */
+export function forksOf(trace) {
+  const forks = trace.start?.request?.forks ?? [], parent = forks.at(-1)?.parent;
+  return parent ? forks.filter((fork) => fork.parent === parent) : forks.slice(-1);
+}
+
+/** What is changed in a branch, in words. */
+export function changesOf(trace) {
+  return forksOf(trace).flatMap((fork) => changed(trace, fork)).join("; ");
+}
+
+function changed(trace, { edits, decoder, settings }) {
   const name = (id) => `“${trace.text(id)}”`;
-  const told = edits.map(([action, position, token]) => ({
-    write: `position ${position} takes ${name(token)}`, erase: `position ${position} is masked again`, forbid: `${name(token)} is forbidden at position ${position}`,
-  })[action]);
-  if (decoder) told.push(`${decoder} goes on`);
-  const anew = decoder || edits.some(([action]) => action === "erase");
-  return `B is the branch of A at step ${step}: ${told.join("; ")}. ${anew ? "The noise is the same at every step and position; the decoder begins anew there." : "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change."}`;
+  const erased = edits.filter(([action]) => action === "erase").map(([, position]) => position);
+  const told = erased.length > 1 ? [`${erased.length} positions from ${Math.min(...erased)} to ${Math.max(...erased)} are masked again`] : erased.map((position) => `position ${position} is masked again`);
+  for (const [action, position, token] of edits) {
+    if (action === "write") told.push(`position ${position} takes ${name(token)}`);
+    if (action === "pin") told.push(`position ${position} is pinned to ${name(token)}`);
+    if (action === "forbid") told.push(`${name(token)} is forbidden at position ${position}`);
+  }
+  const moves = decoder === "manual" ? [...String(settings?.moves ?? "").matchAll(/(\d+)=(\d+)/g)] : [];
+  for (const [, place, id] of moves) told.push(`by hand, position ${trace.start.prompt_length + Number(place)} takes ${name(Number(id))}`);
+  if (decoder && !moves.length) told.push(`${decoder} goes on`);
+  return told;
+}
+
+/** What may be concluded from a difference: all of it is the change's only where nothing else began anew. */
+function meaningOf(trace, forks) {
+  if (forks.some(({ edits, decoder }) => decoder || edits.some(([action]) => action === "erase"))) return "The noise is the same at every step and position; the decoder begins anew there.";
+  if (trace.start.own_loop) return "This decoder has a loop of its own, which does not go on decision by decision as in the first run: a difference may come from that, not only from this change.";
+  return "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change.";
 }

@@ -27,12 +27,19 @@ export function create(root, context) {
       el("label", { class: "check", title: "Draw a chain through masked places as one line, as strong as the product of its parts" }, contract, el("span", { text: "skip masked places" }))),
     legend, el("div", { class: "why-split wide" }, field, aside));
   root.append(shown);
-  let asked = "", abort = null, answer = null, routes = null, subject = null, chosen = null, columns = new Map();
+  let asked = "", abort = null, look = null, answer = null, routes = null, subject = null, chosen = null, columns = new Map();
 
   const details = createDetails(aside, context, {
-    lens: (node) => ask(subject.run, "lens", { position: subject.position, step: subject.step, kind: node[0], layer: node[1], at: node[2] }, abort?.signal),
+    lens: (node) => ask(subject.run, "lens", { position: subject.position, step: subject.step, kind: node[0], layer: node[1], at: node[2] }, anotherLook()),
     describe, openEdge: (edge) => openEdge(edge),
   });
+  /** The signal of the next look behind a node: it gives up the one before. */
+  function anotherLook() {
+    look?.abort();
+    look = new AbortController();
+    return look.signal;
+  }
+
   const picture = new Picture(field, { openNode, openEdge, point: (position) => context.select.point(position === null ? null : cellAt(position)), label: describe });
   const observer = new ResizeObserver(() => { if (routes) filter(); });
   observer.observe(field);
@@ -43,6 +50,7 @@ export function create(root, context) {
       asked = key;
       subject = next;
       abort?.abort();
+      look?.abort();
       if (key) load();
       else clear();
     }
@@ -132,5 +140,5 @@ export function create(root, context) {
     return `Position ${position}${text ? ` ${quoted(text)}` : ""} (${what}), ${place(kind, layer)}`;
   }
 
-  return { draw, destroy() { abort?.abort(); observer.disconnect(); root.replaceChildren(); } };
+  return { draw, destroy() { abort?.abort(); look?.abort(); observer.disconnect(); root.replaceChildren(); } };
 }

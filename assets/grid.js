@@ -1,12 +1,9 @@
 // The canvas: one span per token. Sizes are fixed when the run starts; only changed spans are touched.
 
-import { el, help, probability, setAttr } from "./dom.js";
+import { keyOf, label, look, paint, shown, sign, signOf } from "./cells.js";
+import { el, help, setAttr } from "./dom.js";
 import { boxClasses, chunks, layoutOf } from "./layout.js";
-import { CSS, DARK_TEXT, index } from "./palette.js";
 import { HELP } from "./words.js";
-
-const MASKED = 1, NOW = 2, REWRITTEN = 4, FIXED = 8, TAIL = 16, DRAFT = 32, END = 64, BREAK = 128;
-const CLASSES = [["masked", MASKED], ["now", NOW], ["rewritten", REWRITTEN], ["fixed", FIXED], ["tail", TAIL], ["draft", DRAFT], ["end", END], ["break", BREAK]];
 
 const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 
@@ -14,7 +11,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
 export function create(root, { trace, lane, clock, select, horizon, marks }) {
-  const promptBox = el("div", { class: "prompt-tokens" });
+  const promptBox = el("div", { class: "prompt-tokens", role: "group", "aria-label": "Prompt" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": `Answer${lane === 1 ? " of run B" : ""}, one cell per token`, "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
   root.append(
@@ -68,7 +65,7 @@ export function create(root, { trace, lane, clock, select, horizon, marks }) {
       ...layout.rows.map((row, at) => el("div", { class: rowClass(at) }, ...row.map((cell, column) => given(cell, at, column)))),
     );
     root.classList.toggle("no-prompt", trace.prompt.length === 0);
-    if (layout.rows.length) promptBox.setAttribute("aria-label", layout.rows.map((row) => row.map((cell) => trace.text(trace.id(cell, 0))).join("")).join(", "));
+    promptBox.setAttribute("aria-label", !layout.rows.length ? "Tokens of the prompt" : layout.rows.map((row) => row.map((cell) => trace.text(trace.id(cell, 0))).join("")).join(", "));
   }
 
   function rowClass(at) { return `row${layout.box && at > 0 && at % layout.box[0] === 0 ? " box-top" : ""}`; }
@@ -96,64 +93,19 @@ export function create(root, { trace, lane, clock, select, horizon, marks }) {
     const cells = trace.response(t);
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
     guesses.checked = select.guesses;
-    const tail = trace.tail(t), fixed = new Set(trace.start.fixed);
-    const span = Math.max(1, horizon() - 1), compared = marks();
+    const tail = trace.tail(t), fixed = new Set(trace.start.fixed), compared = marks();
+    const { layer, guesses: showing } = select, span = Math.max(1, horizon() - 1), rows = layout.kind === "rows" ? layout.answer : 0;
     cells.forEach((cell, rank) => {
-      const state = trace.state(cell, t);
-      const draft = state.masked ? trace.drafts[t]?.get(cell) : undefined;
-      const belief = state.masked ? trace.candidates(cell, t) : null;
-      const favourite = belief ? belief.ids.findIndex((id) => id !== trace.start.mask) : -1;
-      const guess = favourite < 0 ? null : belief.ids[favourite];
-      const share = select.layer === "order"
-        ? (state.masked || state.step === 0 ? NaN : (state.step - 1) / span)
-        : trace.shownScore(select.layer, cell, t);
-      const hint = draft ?? (select.guesses ? guess : null);
-      const eos = (state.masked ? hint : state.id) === trace.start.eos && trace.start.eos !== null;
-      const flags = (state.masked ? MASKED : 0) | (!state.masked && t > 0 && state.step === t ? NOW : 0)
-        | (state.writes > 1 ? REWRITTEN : 0) | (fixed.has(cell) ? FIXED : 0) | (!state.masked && rank >= tail ? TAIL : 0)
-        | (draft === undefined ? 0 : DRAFT) | (eos ? END : 0)
-        | (layout.kind === "rows" && rank % layout.answer === layout.answer - 1 ? BREAK : 0);
-      const sure = guess === null ? 0 : Math.round(belief.probs[favourite] * 100);
-      const colour = index(share);
-      const mark = compared ? signOf(compared[rank], lane) : null;
-      const key = `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}|${mark?.sign}`;
+      const now = look(trace, cell, t, { guesses: showing, layer, span, fixed: fixed.has(cell), past: rank >= tail, last: rows > 0 && rank % rows === rows - 1 });
+      const mark = compared ? signOf(compared[rank], lane) : null, key = keyOf(now, mark);
       if (seen.get(cell) === key) return;
       seen.set(cell, key);
-      paint(spans.get(cell), state, flags, colour, hint);
-      sign(spans.get(cell), mark);
-      spans.get(cell).setAttribute("aria-label", label(cell, t, state, guess, sure) + (mark?.words ? `, ${mark.words}` : ""));
+      const node = spans.get(cell);
+      paint(node, trace, now, layout.width);
+      sign(node, mark);
+      node.setAttribute("aria-label", label(trace, cell, t, now, mark));
     });
     outline();
-  }
-
-  function paint(node, state, flags, colour, hint) {
-    const text = flags & END ? "" : state.masked ? (hint === null || hint === undefined ? "" : trace.text(hint)) : trace.text(state.id);
-    for (const [name, bit] of CLASSES) node.classList.toggle(name, Boolean(flags & bit));
-    node.classList.toggle("scored", colour >= 0);
-    node.classList.toggle("bright", colour >= 0 && DARK_TEXT[colour]);
-    node.classList.toggle("long", [...text].length > layout.width + 1);
-    node.classList.toggle("lead", text.length > 1 && text.startsWith(" "));
-    node.style.setProperty("--c", colour < 0 ? "transparent" : CSS[colour]);
-    node.style.setProperty("--share", colour < 0 ? "0" : String(colour / 255));
-    const next = shown(text);
-    if (node.textContent !== next) node.textContent = next;
-  }
-
-  /** The sign of a comparison stands beside the text, not in it. */
-  function sign(node, mark) {
-    const shows = mark?.sign ?? "";
-    let own = node.querySelector("i");
-    if (!shows) { own?.remove(); node.classList.remove("differs"); return; }
-    if (!own) node.append(own = el("i", { class: "sign", "aria-hidden": "true" }));
-    own.dataset.sign = shows;
-    node.classList.toggle("differs", shows === "≠");
-  }
-
-  function label(cell, t, state, guess, sure) {
-    const place = `position ${trace.position(cell, t)}`;
-    if (state.masked) return guess === null ? `${place}, masked` : `${place}, masked, best guess “${trace.text(guess)}” ${(sure / 100).toFixed(2)}`;
-    const token = state.id === trace.start.eos ? "end of sequence" : `“${trace.text(state.id)}”`;
-    return state.step === 0 ? `${place}, ${token}, fixed` : `${place}, ${token}, written at step ${state.step}, probability ${probability(state.prob)}`;
   }
 
   function outline() {
@@ -187,21 +139,4 @@ export function create(root, { trace, lane, clock, select, horizon, marks }) {
   });
 
   return { draw, destroy() { observer.disconnect(); root.replaceChildren(); } };
-}
-
-/** A mark as one lane shows it: ◂n is n earlier than the other lane, n▸ later. */
-function signOf(mark, lane) {
-  if (!mark || mark.kind === "same" || mark.kind === "open") return null;
-  if (mark.kind === "differs") return { sign: "≠", words: "another token in the other run" };
-  if (mark.kind === "moved") {
-    const by = lane === 0 ? mark.by : -mark.by;
-    return by < 0 ? { sign: `◂${-by}`, words: `${-by} earlier than in the other run` } : { sign: `${by}▸`, words: `${by} later than in the other run` };
-  }
-  return mark.kind === (lane === 0 ? "only_a" : "only_b") ? { sign: "·", words: "not written in the other run yet" } : null;
-}
-
-/** A token as a cell shows it: line ends and spaces have a sign of their own. */
-function shown(text) {
-  if (text === " ") return "␣";
-  return text.replace(/\n/g, "⏎").replace(/\t/g, "⇥").replace(/^ /, "");
 }

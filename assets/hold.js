@@ -93,7 +93,9 @@ export function createHold(root, { lanes, ask, announce }) {
   return {
     draw, said, toggle, step: () => { if (paused().length) send("one_step"); },
     open() { drawer.open = true; kind.focus(); },
-    breaks: () => breaks, holds: (number) => standing[number]?.paused === true,
+    /** The lanes are traded. */
+    exchange() { standing.reverse(); },
+    breaks: () => breaks, holds: (number) => paused().some((lane) => lane.number === number),
   };
 }
 

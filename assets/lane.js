@@ -2,7 +2,7 @@
 //
 // A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
 // `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
-// `horizon()`, `marks()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
+// `horizon()`, `marks()`, `busy()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
 // or, where it tells of one token, in `inspectorOf`.
 
 import * as candidates from "./candidates.js";
@@ -27,14 +27,16 @@ export class Lane {
     this.trace = trace;
     this.source = new Source(base, trace, on);
     this.reported = 0;
+    this.ended = null; // the end of the run of this go, once it came
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, choices, holds, shift }) {
+  build({ clock, select, announce, horizon, marks, branch, canBranch, busy, choices, holds, shift }) {
     const shared = {
       trace: this.trace, lane: this.number, announce, horizon, marks,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
-      canBranch, choices, still: () => this.trace.end !== null || holds(this.number), branch: (step, asked) => branch(this, step, asked),
+      canBranch, choices, still: () => this.trace.end !== null || holds(this.number),
+      busy: () => busy(this), branch: (step, asked) => branch(this, step, asked),
       want: (from, to) => { const held = holds(this.number); if (held || !clock.following) this.source.want(from, to, held); },
     };
     this.shared = shared;

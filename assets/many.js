@@ -153,14 +153,43 @@ function suit() {
   const { model, length } = entry("task").selectedOptions[0].dataset;
   if ([...entry("model").options].some((option) => option.value === model)) entry("model").value = model;
   entry("length").value = length;
+  fit();
+}
+
+/** Grey out the decoders that the model cannot run, each with its reason; nothing is judged where that cannot be asked. */
+async function fit() {
+  const asked = entry("model").value;
+  let reasons = {};
+  try {
+    const answer = await fetch(new URL(`many/unfit?model=${encodeURIComponent(asked)}`, BASE));
+    if (answer.ok) reasons = await answer.json();
+  } catch { /* the connection is lost: Run will say so */ }
+  if (asked !== entry("model").value) return;
+  const options = [...entry("decoder").options];
+  for (const option of options) {
+    option.dataset.title ??= option.text;
+    const reason = reasons[option.value];
+    option.disabled = Boolean(reason);
+    option.text = reason ? `${option.dataset.title}: ${reason}` : option.dataset.title;
+  }
+  const chosen = entry("decoder").selectedOptions[0];
+  at("many-unfit").textContent = "";
+  if (!chosen.disabled) return;
+  entry("decoder").value = options.find((option) => !option.disabled).value;
+  at("many-unfit").textContent = `${chosen.dataset.title} ${reasons[chosen.value]} Another one is chosen.`;
+  showSettings();
+}
+
+function showSettings() {
+  for (const group of form.querySelectorAll(".settings-of")) group.hidden = group.dataset.decoder !== entry("decoder").value;
 }
 
 form.addEventListener("submit", (event) => { event.preventDefault(); if (!run.disabled) begin(); });
 stop.addEventListener("click", () => { stop.disabled = true; fetch(new URL("many/stop", BASE), { method: "POST" }).catch(() => say("The connection was lost.", true)); });
 entry("vary").forEach((choice) => choice.addEventListener("change", vary));
 entry("task").addEventListener("change", suit);
-entry("decoder").addEventListener("change", () => {
-  for (const group of form.querySelectorAll(".settings-of")) group.hidden = group.dataset.decoder !== entry("decoder").value;
-});
+entry("model").addEventListener("change", fit);
+entry("decoder").addEventListener("change", () => { at("many-unfit").textContent = ""; showSettings(); });
 vary();
+fit();
 document.documentElement.dataset.unmask = "ready";

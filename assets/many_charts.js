@@ -1,7 +1,9 @@
 // What many runs have in common, as charts: the order of writing, its distance from reading order, the scores.
 
-import { axis, chart, colours, whenSeen } from "./charts.js";
+import { axis as plain, colours, figure, whenSeen } from "./chart.js";
 
+/** Of these figures the labels may be of any length. */
+const axis = (title, more = {}) => plain(title, { automargin: true, zeroline: false, ...more });
 const at = (id) => document.getElementById(id);
 const TAU_BINS = 20;
 let shown = null;
@@ -11,12 +13,12 @@ export function drawAll(view) {
   const choice = at("many-score");
   const before = choice.value;
   choice.replaceChildren(...view.measures.map(({ name, title }) => new Option(title, name, false, name === before)));
-  whenSeen(at("many-order"), () => chart(at("many-order"), () => order(shown)));
-  whenSeen(at("many-tau"), () => chart(at("many-tau"), () => tau(shown)));
-  whenSeen(at("many-scores"), () => chart(at("many-scores"), () => scores(shown)));
+  whenSeen(at("many-order"), () => figure(at("many-order"), () => order(shown)));
+  whenSeen(at("many-tau"), () => figure(at("many-tau"), () => tau(shown)));
+  whenSeen(at("many-scores"), () => figure(at("many-scores"), () => scores(shown)));
 }
 
-at("many-score").addEventListener("change", () => chart(at("many-scores"), () => scores(shown)));
+at("many-score").addEventListener("change", () => figure(at("many-scores"), () => scores(shown)));
 
 function order({ places }) {
   const { a, line } = colours();

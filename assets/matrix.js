@@ -22,7 +22,7 @@ export function createMatrix(root, context, changed) {
   const field = el("div", { class: "matrix-field", role: "img", tabindex: "0" }, later, row, column);
   const box = el("div", { class: "matrix" }, canvas, field), reading = el("p", { class: "reading" });
   root.append(el("header", { class: "panel-head" }, title, help("Attribution matrix", ...HELP), el("span", { class: "axis", text: "written token, in order ↓  place it looked at →" }), run, stop, state), box, reading);
-  let rows = [], width = 0, values = new Map(), way = "", subject = null, settings = null, estimate = 0, whole = false, abort = null, painted = "", size = null, moved = "", largest = 0;
+  let rows = [], width = 0, values = new Map(), way = "", subject = null, settings = null, estimate = 0, whole = false, abort = null, painted = "", size = null, moved = "", largest = 0, offered = null;
 
   const observer = new ResizeObserver(() => draw(context.t));
   observer.observe(box);
@@ -41,6 +41,7 @@ export function createMatrix(root, context, changed) {
     const other = [next.run, found.method, found.objective, found.baseline].join("|");
     if (other === way) return;
     cancel();
+    offered = null;
     way = other;
     values = new Map();
     largest = 0;
@@ -60,9 +61,11 @@ export function createMatrix(root, context, changed) {
   /** After one token is explained: the others are, at once where that is quick, else when asked for. */
   function offer(next, chosen, found) {
     subject = next;
+    layRows();
     settings = { method: chosen.method, objective: chosen.objective, baseline: chosen.baseline, n_steps: chosen.n_steps };
     estimate = found.took_s * rows.length;
     const ended = !context.trace.live;
+    offered = ended ? null : { next, chosen, found }; // made again once the run has ended
     if (whole || abort) return;
     if (ended && estimate <= AUTO_S) { compute(); return; }
     run.hidden = !ended;
@@ -125,6 +128,11 @@ export function createMatrix(root, context, changed) {
   const x = (position) => (position / width) * size.width, y = (rank) => (rank / rows.length) * size.height;
 
   function draw(t) {
+    if (offered && !context.trace.live) {
+      const { next, chosen, found } = offered;
+      offered = null;
+      if (next.run === context.trace.start.run) offer(next, chosen, found);
+    }
     if (!way || !rows.length || !box.clientWidth) return;
     const key = [way, values.size, whole, largest, theme.epoch, box.clientWidth, rows.length].join("|");
     if (key !== painted) { painted = key; paint(); moved = ""; }

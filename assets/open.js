@@ -7,22 +7,22 @@ import { UNITS } from "./clock.js";
 
 const AGAIN_MS = 2000;
 
-export function createOpener({ trace, clock, select, load, note }) {
+export function createOpener({ traces, clock, select, load, second, note }) {
+  const [trace, beside] = traces;
   let part = null, unsent = null, pending = null, number = 0;
 
-  /** Open `{request, run, weights, view, notices}`; `then` is told whether the view stands, once that is known. */
+  /** Open `{request, run, second, vs, weights, view, notices}` (`second` and `vs` are lane B's, if any); `then` is told whether the view stands, once that is known. */
   function open(wanted, then = null) {
     if (pending) drop();
-    pending = { ...wanted, then, n: ++number, before: trace.start?.run ?? null, state: "asked", replays: clock.autoReplay };
+    pending = { ...wanted, then, n: ++number, before: traces.map(({ start }) => start?.run ?? null), state: "asked", replays: clock.autoReplay };
     clock.autoReplay = false;
     if (part) send(); else unsent = pending;
   }
 
   function send() {
     unsent = null;
-    const second = document.getElementById("field-b-on");
-    if (second?.checked) second.click(); // one request is opened, so one lane
-    part.open({ n: pending.n, request: pending.request, run: pending.run ?? null });
+    second.set(null); // what lane B is, if there is one, comes with the answer
+    part.open({ n: pending.n, request: pending.request, run: pending.run ?? null, second: pending.second ?? null, vs: pending.vs ?? null });
   }
 
   /** Take the listener's answer: the fields are filled by now. */
@@ -32,9 +32,17 @@ export function createOpener({ trace, clock, select, load, note }) {
     const notices = [...(wanted.notices ?? []), ...answer.notices];
     if (notices.length) note(notices.join(" "), "bad");
     if (!answer.runs) return drop();
+    wanted.pair = answer.second ? await second.set(answer.second) : answer.second_kept;
+    if (pending !== wanted) return;
     wanted.state = "begun";
-    const shown = answer.kept && await load(wanted.run).catch(() => false);
+    const shown = await showKept(wanted, answer).catch(() => false);
     if (pending === wanted && !shown) press(wanted);
+  }
+
+  /** Show the run that is kept, of a comparison both; false when something has to be run. */
+  async function showKept({ run, vs, pair }, { kept, second_kept }) {
+    if (!kept || (pair && !second_kept)) return false;
+    return await load(run) && (!pair || await load(vs, 1));
   }
 
   /** Press Run: once the run under way, which is stopped, lets go of it. */
@@ -46,7 +54,7 @@ export function createOpener({ trace, clock, select, load, note }) {
     // The library drops a press while it still closes the run before: press again. One that it has taken is not taken twice.
     do button.click(); while (!(await until(button, () => button.disabled, AGAIN_MS)) && pending === wanted);
     await until(button, () => !button.disabled);
-    if (pending === wanted && [wanted.before, "example"].includes(trace.start?.run ?? null)) {
+    if (pending === wanted && [wanted.before[0], "example"].includes(trace.start?.run ?? null)) {
       drop();
       note("The request was filled in and cannot be run as it is: the reason stands at its field.", "bad");
     }
@@ -62,9 +70,10 @@ export function createOpener({ trace, clock, select, load, note }) {
   /** Once the run is there as far as the view needs it, show that view. */
   function draw() {
     if (pending?.state !== "begun" || !trace.start) return;
-    const { before, view = {}, run, weights } = pending;
-    const fresh = trace.start.run !== before && trace.start.run !== "example"; // the example may still be on its way
-    if (!fresh && trace.start.run !== run) return;
+    const { before, view = {}, run, vs, pair, weights } = pending;
+    const there = ({ start }, at, wanted) => start !== null && (start.run === wanted || (start.run !== before[at] && start.run !== "example")); // the example may still be on its way
+    if (!there(trace, 0, run)) return;
+    if (pair && !(clock.shown === 2 && there(beside, 1, vs) && beside.end)) return;
     if (!trace.end && !(view.t !== null && view.t !== undefined && trace.steps >= view.t)) return;
     const { weights_hash: here, name } = trace.start.model;
     if (weights && weights !== here) note(`This link was made with other weights: ${name} had ${weights}, here it has ${here}. What you see may differ.`, "bad");

@@ -5,10 +5,14 @@ import { el } from "./dom.js";
 
 const OFF = "";
 
+/** Returns `set(chosen)`: switch lane B on with `{model, decoder, settings}`, or off with null; it tells whether lane B is on then. */
 export function attachSecond(base) {
-  const attach = ({ element, props }) => create(element.querySelector(".second"), base, (text) => { props.value = text; });
+  let attached;
+  const part = new Promise((resolve) => { attached = resolve; });
+  const attach = ({ element, props }) => attached(create(element.querySelector(".second"), base, (text) => { props.value = text; }));
   (window.secondParts ?? []).forEach(attach);
   window.secondParts = { push: attach };
+  return { set: async (chosen) => (await part).set(chosen) };
 }
 
 /** What a run may be decoded with: models, and decoders with their settings. */
@@ -22,28 +26,54 @@ function create(root, base, tell) {
   const check = el("input", { type: "checkbox", id: "field-b-on", onchange: () => { check.checked ? open() : close(); } });
   const body = el("div", { class: "second-body", hidden: true });
   root.append(el("label", { class: "second-switch" }, check, el("span", { text: "Compare with a second decoder" })), body);
+  let opening = false, held = false; // Run was pressed before the choices came
+  addEventListener("click", hold, true);
   let choices = null, model = null, decoder = null, given = new Map(); // decoder -> {setting: value}
 
   async function open() {
+    opening = true;
+    held = false;
+    body.hidden = false;
+    body.replaceChildren(el("p", { class: "info", role: "status", text: "Fetching what can be compared …" }));
     try {
       choices = await choicesOf(base);
     } catch {
-      check.checked = false;
-      body.hidden = false;
+      check.checked = opening = false;
       body.replaceChildren(el("p", { class: "problem", role: "alert", text: "The choices could not be fetched from the server. Try again, or reload the page." }));
       return;
     }
+    opening = false;
     if (!check.checked) return;
     model = choices.models.some((item) => item.name === model) ? model : chosenModel();
     decoder ??= choices.decoders[3]?.name ?? choices.decoders[0].name;
-    body.hidden = false;
     draw();
     say();
+    if (held) setTimeout(() => document.getElementById("run")?.click()); // once what was said has been taken
   }
 
   function close() {
     body.hidden = true;
     tell(OFF);
+  }
+
+  /** A run that is to be compared waits until it is known with what. */
+  function hold(event) {
+    if (!opening || !check.checked || !event.target.closest?.("#run")) return;
+    event.stopImmediatePropagation();
+    event.preventDefault();
+    held = true;
+  }
+
+  async function set(chosen) {
+    if (!chosen) {
+      if (check.checked) { check.checked = false; close(); }
+      return false;
+    }
+    ({ model, decoder } = chosen);
+    given.set(decoder, { ...chosen.settings });
+    check.checked = true;
+    await open();
+    return check.checked;
   }
 
   /** The model of lane A: the menu shows its title. */
@@ -83,7 +113,7 @@ function create(root, base, tell) {
     const now = given.get(decoder)?.[option.name] ?? option.default;
     const set = (value) => {
       const settings = { ...given.get(decoder) };
-      if (value === option.default || value === null) delete settings[option.name]; else settings[option.name] = value;
+      if (value === option.default || (value === null && !mayBeEmpty(option))) delete settings[option.name]; else settings[option.name] = value;
       given.set(decoder, settings);
       say();
     };
@@ -99,6 +129,8 @@ function create(root, base, tell) {
     const entry = el("input", { type: "text", autocomplete: "off", spellcheck: "false", value: now ?? "", placeholder: option.auto ? `auto: ${option.auto}` : option.nullable ? "off" : "" });
     // On every key, so that Run pressed from the field sees what was typed.
     entry.addEventListener("input", () => set(option.kind === "text" ? entry.value : read(entry.value)));
+    // An empty field that means nothing by itself shows what stands for it.
+    if (option.kind !== "text" && !mayBeEmpty(option)) entry.addEventListener("change", () => { if (!entry.value.trim()) entry.value = option.default ?? ""; });
     return entry;
   }
 
@@ -106,7 +138,12 @@ function create(root, base, tell) {
     if (low === null || kind === "choice") return help;
     return `${help} ${high === null ? `${low} or more.` : `${low} to ${high === "length" ? "the length" : high}.`}`;
   }
+
+  return { set };
 }
+
+/** Whether an empty field is a value of its own: "off", or what is worked out. */
+function mayBeEmpty({ nullable, auto, default: usual }) { return nullable || Boolean(auto) || usual === null; }
 
 /** A typed number; what is none goes to the server as it is, which says what is wrong with it. */
 function read(text) {

@@ -1,30 +1,12 @@
 // How settled was the run? Favourites, distances and scores by position and step, with what each position came to beside it.
 
 import { ask, Refused } from "./asking.js";
-import { el, help, number, plural, probability, quoted, setText } from "./dom.js";
+import { el, number, plural, probability, quoted, setText } from "./dom.js";
 import { theme } from "./palette.js";
-import { BARS, DEFINITIONS, MAPS, placeOf, scoreMap } from "./settled_maps.js";
+import { BARS, MAPS, placeOf, scoreMap } from "./settled_maps.js";
 
-/** One panel per lane that is shown; the second is made when it is first needed. */
-export function createPerLane(root, lanes, clock) {
-  const places = [], views = [];
-  return {
-    draw() {
-      lanes.slice(0, clock.shown).forEach((lane, at) => {
-        places[at] ??= root.appendChild(el("div", { class: "settled-place" }));
-        views[at] ??= create(places[at], lane.shared);
-        if (clock.shown > 1) places[at].dataset.letter = lane.letter; else delete places[at].dataset.letter;
-        views[at].draw(clock.step(at));
-      });
-      places.forEach((place, at) => { place.hidden = at >= clock.shown; });
-    },
-    destroy() { views.forEach((view) => view.destroy()); },
-  };
-}
-
-export function create(root, { trace, select }) {
-  const toggle = el("button", { type: "button", class: "why-toggle", "aria-expanded": "false", onclick: () => setOpen(!open) },
-    el("span", { class: "chevron", "aria-hidden": "true" }), el("span", { text: "How settled was it?" }));
+/** What the panel `panel` shows in `body` once it is open; `shared` is the lane's. Made when it is first opened. */
+export function create(body, panel, { trace, select, lane }) {
   const summary = el("p", { class: "settled-summary" }), second = el("p", { class: "settled-summary" });
   const map = el("select", { "aria-label": "Map shows", onchange: redraw }), bar = el("select", { "aria-label": "Bars show", onchange: redraw });
   const legend = el("div", { class: "settled-legend" }), reading = el("p", { class: "reading" });
@@ -38,21 +20,10 @@ export function create(root, { trace, select }) {
   const pictures = el("div", { class: "settled-grid", hidden: true },
     el("figure", {}, mapTitle, map, mapHow, mapField, legend),
     el("figure", {}, barTitle, bar, barHow, barField));
-  const body = el("div", { class: "settled-body", hidden: true }, summary, second, pictures,
-    reading, asTable, table);
-  const panel = el("section", { class: "panel settled", "aria-label": "How settled was it?", tabindex: "-1" },
-    el("header", { class: "panel-head" }, el("h3", {}, toggle), help("How settled was it?", ...DEFINITIONS)), body);
-  root.append(panel);
+  body.append(summary, second, pictures, reading, asTable, table);
 
-  let open = false, charts = null, found = null, regrets = null, asked = "", shown = "", stop = null, version = 0, now = 0;
+  let charts = null, found = null, regrets = null, asked = "", shown = "", stop = null, version = 0, now = 0;
   const byPosition = new Map();
-
-  function setOpen(on) {
-    open = on;
-    toggle.setAttribute("aria-expanded", String(on));
-    body.hidden = !on;
-    draw(now);
-  }
 
   /** Let go of the run of before, so that nothing of it stands under another's name. */
   function forget() {
@@ -73,14 +44,14 @@ export function create(root, { trace, select }) {
     const { signal } = stop;
     setText(summary, "Reading the run …");
     try {
-      found = await ask(run, "trajectory", {}, signal);
+      found = await ask(run, "trajectory", {}, signal, lane);
       pictures.hidden = false;
       for (const course of found.courses) byPosition.set(course.position, course);
       for (const [id, text] of Object.entries(found.texts)) if (!trace.texts.has(Number(id))) trace.texts.set(Number(id), text);
       setText(summary, found.sentence);
       setText(second, "Masking every written token once more, alone …");
       changed();
-      regrets = await ask(run, "regret", {}, signal);
+      regrets = await ask(run, "regret", {}, signal, lane);
       setText(second, regrets.sentence);
       changed();
     } catch (error) {
@@ -186,7 +157,7 @@ export function create(root, { trace, select }) {
 
   function draw(t) {
     now = t;
-    if (!open || !trace.start) return;
+    if (!trace.start) return;
     if (!trace.end) { setText(summary, "The run is still going on: its trajectory is shown once it has ended."); if (asked) forget(); return; }
     if (asked !== trace.start.run) { fetchAll(trace.start.run); return; }
     if (!found) return;
@@ -197,5 +168,5 @@ export function create(root, { trace, select }) {
     setText(reading, read(t));
   }
 
-  return { draw, destroy() { stop?.abort(); charts?.then(({ map: left, bars: right }) => { left.destroy(); right.destroy(); }); panel.remove(); } };
+  return { draw, destroy() { stop?.abort(); charts?.then(({ map: left, bars: right }) => { left.destroy(); right.destroy(); }); body.replaceChildren(); } };
 }

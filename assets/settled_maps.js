@@ -3,13 +3,6 @@
 import { el } from "./dom.js";
 import { CSS } from "./palette.js";
 
-export const DEFINITIONS = [
-  "Favourite: the token that the model finds most probable for a masked place at a step.",
-  "Settled: the step from which the favourite never changed again until the place was written. Flips: how often it changed before.",
-  "KL to its last distribution: how far, in nats, the distribution at a step was from the one at the last step that still asked about the place. It is taken over the recorded candidates, everything else counting as one token, so the true value is at least this. 0 = nothing changed any more.",
-  "Regret: log p of a written token when it was written, minus log p of it now, when it alone is masked again on the finished canvas; in nats. Above 0 the model would be less sure of it today. Two tokens that only support each other show no regret.",
-];
-
 const FLOOR = 0.001; // nats: below, two distributions are the same for a reader
 
 /** Where a step is in the records of a course, -1 if nowhere: mostly they have no gap. */

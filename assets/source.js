@@ -11,7 +11,8 @@ export class Source {
     this._chunks = new Map(); // first step -> "asked", "known", `upto` which step, or when to ask again; oldest first
     this._heard = 0;
     this._timer = 0;
-    this._filling = false;
+    this._filling = null; // the run whose lost steps are being fetched
+    this._loads = 0;
   }
 
   /** Take a batch as the carrier brings it. */
@@ -31,6 +32,7 @@ export class Source {
     [this.run, other.run] = [other.run, this.run];
     [this.next, other.next] = [other.next, this.next];
     [this._chunks, other._chunks] = [other._chunks, this._chunks];
+    for (const source of [this, other]) source._chunks = new Map([...source._chunks].filter(([, state]) => state !== "asked")); // their answers go to the other lane
   }
 
   _ours(run) { return this.trace.start?.run === run; }
@@ -54,11 +56,12 @@ export class Source {
     this.on.changed();
   }
 
-  /** Show a kept run; a visitor's own run that began meanwhile goes first. */
+  /** Show a kept run; a visitor's own run that began meanwhile goes first, and so does a kept one that was asked for later. */
   async load(id) {
-    const before = this.run;
+    const before = this.run, turn = ++this._loads;
     const answer = await this._get(`runs/${encodeURIComponent(id)}`);
-    if (this.run !== before) return false;
+    if (this.run !== before || this._loads !== turn) return false;
+    clearTimeout(this._timer);
     this.run = answer.run;
     this._chunks.clear();
     this.trace.reset(null);
@@ -68,22 +71,26 @@ export class Source {
 
   /** Ask again for the steps that did not arrive. */
   async fill() {
-    if (this._filling || !this.run) return;
-    this._filling = true;
-    const run = this.run;
+    const { run } = this;
+    if (!run || this._filling === run) return;
+    this._filling = run;
     this.on.gap();
     for (const wait of [0, ...RETRIES_MS]) {
       if (wait) await new Promise((resolve) => setTimeout(resolve, wait));
       try {
         const answer = await this._get(`runs/${run}?from=${this._ours(run) ? this.trace.steps + 1 : 1}`);
-        if (run === this.run) { this._take(answer.events, null); this.on.filled(); }
-        this._filling = false;
+        const before = this.trace.steps;
+        if (run === this.run) { this._take(answer.events, null); this.on.filled(before); }
+        this._filled(run);
         return;
       } catch { /* try again; after the last try the visitor is told */ }
+      if (run !== this.run) return this._filled(run);
     }
-    this._filling = false;
+    this._filled(run);
     this.on.offline();
   }
+
+  _filled(run) { if (this._filling === run) this._filling = null; }
 
   _watch() {
     clearTimeout(this._timer);

@@ -7,9 +7,10 @@ import { createOpener } from "./open.js";
 
 const BASE = new URL("../", import.meta.url);
 
-export function createStudio({ root, trace, clock, select, load }) {
+export function createStudio({ root, traces, clock, select, load, second }) {
+  const [trace, beside] = traces;
   const note = noteBar(root);
-  const opener = createOpener({ trace, clock, select, load, note: note.say });
+  const opener = createOpener({ traces, clock, select, load, second, note: note.say });
   const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
   const parts = { root, base: BASE, trace, clock, select, opener, load, note: note.say };
   const keep = once(async () => (await import("./keep.js")).createKeep(parts));
@@ -27,7 +28,9 @@ export function createStudio({ root, trace, clock, select, load }) {
   top.append(banners, deeds);
   let lesson = null; // the lessons, once one was wanted
 
-  /** The address of what is shown now: of a branch only its run, which no request can repeat from the start. */
+  const two = () => clock.shown === 2 && beside.start !== null;
+
+  /** The address of what is shown now, in both lanes: of a branch only its run, which no request can repeat from the start. */
   function address() {
     const { start } = trace, { request } = start;
     const typed = request.prompt !== null && request.prompt !== undefined;
@@ -37,21 +40,25 @@ export function createStudio({ root, trace, clock, select, load }) {
       length: request.length, seed: request.seed, template: start.fixed.length ? templateOf(trace) : null, settings: request.settings,
     };
     return location.href.split("#")[0] + writeLink({
-      request: isBranch() ? {} : repeated,
+      request: isBranch(trace) ? {} : repeated,
+      second: two() && !isBranch(trace) && !isBranch(beside) ? secondOf(beside.start) : null,
+      vs: two() ? beside.start.run : null,
       weights: start.model.weights_hash,
       run: start.run === "example" ? null : start.run,
       view: { t: clock.t, p: select.pin === null ? null : trace.position(select.pin, clock.t), score: select.layer, unit: clock.unit },
     });
   }
 
-  function isBranch() { return (trace.start.request.forks ?? []).length > 0; }
+  const isBranch = ({ start }) => (start.request.forks ?? []).length > 0;
+  const secondOf = ({ model, request }) => ({ model: model.name, decoder: request.decoder, settings: request.settings });
 
   async function copyLink() {
     if (!trace.start) return;
     const link = address(), what = `step ${clock.t}${select.pin === null ? "" : ", the pinned token"} and the colours`;
     try {
       await navigator.clipboard.writeText(link);
-      note.say(`Link copied. It opens this ${isBranch() ? "branch" : "request"} at ${what}; ${isBranch() ? "it works as long as this server keeps the run." : "the run itself is repeated where it is not kept any more."}`);
+      const branched = isBranch(trace) || (two() && isBranch(beside));
+      note.say(`Link copied. It opens this ${two() ? "comparison" : branched ? "branch" : "request"} at ${what}; ${branched ? "it works as long as this server keeps the run." : "what is not kept any more is run again."}`);
     } catch {
       note.offer("The clipboard is closed to this page. Copy the link from here:", link);
     }

@@ -36,7 +36,7 @@ export function create(root, { trace }) {
 
 /** The answer at the playhead, and after the last step what it is worth. */
 export function createAnswer(root, { trace, marks }) {
-  const text = el("pre", { class: "answer-text", tabindex: "0", "aria-label": "Answer as text" });
+  const text = el("pre", { class: "answer-text", tabindex: "0", role: "group", "aria-label": "Answer as text" });
   const count = el("p", { class: "count" });
   const copied = el("span", { text: "Copy" });
   const copy = el("button", { type: "button", class: "button", onclick: take }, icon("copy"), copied);

@@ -1,22 +1,20 @@
 // Why this token? A panel with tabs that explain the pinned token: each tab asks for one thing and draws it.
-// Another explanation is one module that calls `addTab`.
+// Another explanation is one module and one line of `TABS`; it is fetched when a token is first explained by it.
 
-import * as attribution from "./attribution.js";
 import { el, help, probability, quoted, setText } from "./dom.js";
-import * as flow from "./flow.js";
-
-const TABS = [];
+import { createLater } from "./later.js";
 
 /**
- * Offer a tab `{name, title, create}`: `create(root, context)` returns `{draw(subject, t), destroy()}`. `draw` is called while
+ * A tab's module exports `create(root, context)`, which returns `{draw(subject, t), destroy()}`. `draw` is called while
  * the tab is in view and the panel open. `subject` is what is explained: `{run, cell, step, position, token, text, probability}`,
  * the writing of the pinned cell at or before the playhead, else the next one; or null. `context` holds, of the lane in
  * question, `trace`, `select`, `t`, `subject`, `seek(step)`, `redraw()` and `announce`: read them anew, a lane may change.
  */
-export function addTab(tab) { TABS.push(tab); }
-
-addTab({ name: "attribution", title: "Attribution", create: attribution.create });
-addTab({ name: "routes", title: "Routes", create: flow.create });
+const TABS = [
+  { name: "attribution", title: "Attribution", load: () => import("./attribution.js") },
+  { name: "routes", title: "Routes", load: () => import("./flow.js") },
+  { name: "believe", title: "Can I believe it?", load: () => import("./believe.js") },
+];
 
 const HELP = [
   "A pinned token is explained on the very canvas on which the model chose it: what was masked then is masked here.",
@@ -43,7 +41,7 @@ export function create(root, lane) {
   // In a narrow window the pinned token's candidates lie over the page: they give way to the panel that is read.
   const sight = new IntersectionObserver(([entry]) => panel.toggleAttribute("data-read", entry.isIntersecting), { rootMargin: "0px 0px -65% 0px" });
   sight.observe(panel);
-  let open = true, shown = null, views = new Map();
+  let open = true, shown = null;
 
   const tabs = TABS.map((tab) => {
     const page = el("div", { id: `why-${tab.name}`, class: `why-page why-${tab.name}`, role: "tabpanel", "aria-label": tab.title, hidden: true });
@@ -53,7 +51,7 @@ export function create(root, lane) {
     });
     tablist.append(button);
     body.append(page);
-    return { ...tab, page, button };
+    return { ...tab, page, button, later: createLater(page, tab.load, (module) => module.create(page, context), () => draw()) };
   });
   tablist.addEventListener("keydown", (event) => {
     const move = { ArrowLeft: -1, ArrowRight: 1 }[event.key];
@@ -72,7 +70,6 @@ export function create(root, lane) {
       tab.page.hidden = !chosen;
       tab.button.setAttribute("aria-selected", String(chosen));
       tab.button.tabIndex = chosen ? 0 : -1;
-      if (chosen && !views.has(name)) views.set(name, tab.create(tab.page, context));
     }
     draw();
   }
@@ -111,9 +108,12 @@ export function create(root, lane) {
     setText(subjectLine, sentence(subject, t));
     subjectLine.classList.toggle("hint", !subject);
     body.classList.toggle("no-subject", !subject);
-    for (const [name, view] of views) view.draw(open && name === shown ? subject : null, t); // out of sight nothing is computed
+    for (const { name, later } of tabs) {
+      const seen = open && name === shown && subject ? subject : null; // out of sight nothing is computed
+      (seen ? later.view() : later.made)?.draw(seen, t);
+    }
   }
 
   show(tabs[0].name);
-  return { draw, open(name) { setOpen(true); show(name); panel.scrollIntoView({ block: "nearest" }); panel.focus({ preventScroll: true }); }, destroy() { sight.disconnect(); views.forEach((view) => view.destroy()); panel.remove(); } };
+  return { draw, open(name) { setOpen(true); show(name); panel.scrollIntoView({ block: "nearest" }); panel.focus({ preventScroll: true }); }, destroy() { sight.disconnect(); tabs.forEach(({ later }) => later.destroy()); panel.remove(); } };
 }

@@ -38,7 +38,13 @@ export const HELP = {
   ],
   tree: [
     "A search keeps several canvases at once. Every mark is a candidate: where it comes from is to its left, the best score of a round is on top.",
-    "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and what it wrote; click it to go to its step.",
+    "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and see its whole canvas, with what it wrote itself in boxes; click it to go to its step.",
+  ],
+  settled: [
+    "Favourite: the token that the model finds most probable for a masked place at a step.",
+    "Settled: the step from which the favourite never changed again until the place was written. Flips: how often it changed before.",
+    "KL to its last distribution: how far, in nats, the distribution at a step was from the one at the last step that still asked about the place. It is taken over the recorded candidates, everything else counting as one token, so the true value is at least this. 0 = nothing changed any more.",
+    "Regret: log p of a written token when it was written, minus log p of it now, when it alone is masked again on the finished canvas; in nats. Above 0 the model would be less sure of it today. Two tokens that only support each other show no regret.",
   ],
   units: ["The unit of the time line. “step”: one decision of the decoder. “passes”: forward passes of the model, the fair measure of cost. “share”: how much of the answer is written. “seconds”: the time that the run really took."],
   layer: (measure) => [

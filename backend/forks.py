@@ -195,7 +195,7 @@ def _begins_anew(decoder: Decoder, fork: Fork) -> bool:
     """Tell whether what the decoder remembers no longer fits after the fork."""
     actions = {edit.action for edit in fork.edits}
     own_loop = hasattr(decoder, "decode")
-    return fork.decoder is not None or bool(fork.settings) or "erase" in actions or ("write" in actions and own_loop)
+    return fork.decoder is not None or bool(fork.settings) or "erase" in actions or (own_loop and bool(actions & {"write", "pin"}))
 
 
 def _until(process: Decoding, world: World, step: int) -> Generator[Any, Any, None]:

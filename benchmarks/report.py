@@ -22,6 +22,7 @@ PAGE = ROOT / "docs" / "measured.md"
 MEASUREMENTS = {
     "start": "From the command to a served page, beside importing the two large libraries alone.",
     "streaming": "From an event's creation to its paint in Chromium, and how fast one can move in time.",
+    "page": "What the page costs in the browser, each figure beside its limit: weight, load, scrubbing, playback, memory, long tasks.",
     "drawing": "How long the page draws per frame and seeks, by size, with made-up runs and no server.",
     "recording": "What recording costs: a recorded run against the bare loop of the same decoder.",
 }

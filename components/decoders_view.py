@@ -70,8 +70,8 @@ def card(decoder: Decoder) -> Markup:
 
 def needs_line(decoder: Decoder) -> str:
     """Return what a model must offer, and what some settings ask for on top."""
-    parts = [f"a model that {_capable(decoder.needs)}" if decoder.needs else "any model"]
-    parts += [f"{_capable(more)} where {name} is {value}" for name, value, more in _extra(decoder)]
+    parts = [f"a model that {capable(decoder.needs)}" if decoder.needs else "any model"]
+    parts += [f"{capable(more)} where {name} is {value}" for name, value, more in _extra(decoder)]
     return "; ".join(parts) + "."
 
 
@@ -107,7 +107,8 @@ def _extra(decoder: Decoder) -> list[tuple[str, str, frozenset[str]]]:
     return [(name, " or ".join(values), more) for (name, more), values in found.items()]
 
 
-def _capable(names: Iterable[str]) -> str:
+def capable(names: Iterable[str]) -> str:
+    """Return what a model of these capabilities does, in words that follow "a model that"."""
     return " and ".join(CAPABILITIES[name] for name in CAPABILITIES if name in names)
 
 

@@ -43,6 +43,8 @@ FAILED = ("The explanation failed inside the program; its log says more.", "Try 
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
 STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "busy": 503, "memory": 503}
+PLACES_MAX = 256
+"""Places (a view of a visitor's page) whose newest request is remembered; the oldest is forgotten."""
 
 
 @dataclass(frozen=True)
@@ -161,6 +163,21 @@ class Desk:
         self._engine, self._find = engine, finder(engine)
         self._bureau: Bureau | None = None
         self._answers = Answers()
+        self._arrivals: OrderedDict[str, int] = OrderedDict()
+
+    def arrived(self, place: str) -> int:
+        """Return the number of a request among those of its place."""
+        self._arrivals[place] = self._arrivals.pop(place, 0) + 1
+        while len(self._arrivals) > PLACES_MAX:
+            self._arrivals.popitem(last=False)
+        return self._arrivals[place]
+
+    def still_newest(self, place: str, number: int) -> None:
+        """Raise ``Superseded`` when a newer request of this place has come meanwhile."""
+        if self._arrivals.get(place, number) != number:
+            from backend.explanations.latest import Superseded
+
+            raise Superseded("This explanation was not begun because a newer one was asked for.", "Wait for the newer one.")
 
     def events(self, run_id: str) -> Events:
         """Return the events of a run; raises ``NotKept``."""
@@ -274,12 +291,10 @@ def _whole(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
     """Return an endpoint that answers once everything is computed."""
 
     async def endpoint(run_id: str, request: Request) -> Response:
-        query = Query(request.query_params)
         try:
-            plan, kept = await run_in_threadpool(desk.plan, run_id, planner, query)
-            if kept is not None:
+            plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
+            if waiting is None:
                 return _sent(kept)
-            waiting = _Waiting(desk, request, _place(request, view, query), plan)
             async for _ in waiting.changes():
                 pass
             if not waiting.job.over.is_set():
@@ -295,17 +310,34 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
     """Return an endpoint that answers line by line: how far the job is, at last what it found."""
 
     async def endpoint(run_id: str, request: Request) -> Response:
-        query = Query(request.query_params)
         try:
-            plan, kept = await run_in_threadpool(desk.plan, run_id, planner, query)
-            if kept is not None:
-                return _sent(kept)
-            waiting = _Waiting(desk, request, _place(request, view, query), plan)
+            plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
         except AppError as error:
             return refusal(error)
+        if waiting is None:
+            return _sent(kept)
         return StreamingResponse(_lines(desk, plan, waiting), media_type="application/x-ndjson", headers=_FRESH)
 
     return endpoint
+
+
+async def _asked(desk: Desk, run_id: str, request: Request, view: str, planner: Planner) -> tuple[Plan, str | None, _Waiting | None]:
+    """Return the plan of a request and its kept answer, or the job that was started for it.
+
+    Raises ``Superseded`` for a request whose planning took longer than that of a newer one of its place.
+    """
+    query = Query(request.query_params)
+    place = _place(request, view, query)
+    number = desk.arrived(place)  # before anything is awaited: the order of asking
+    plan, kept = await run_in_threadpool(desk.plan, run_id, planner, query)
+    if kept is not None:
+        return plan, kept, None
+    try:
+        desk.still_newest(place, number)
+    except AppError:
+        plan.work.close()
+        raise
+    return plan, None, _Waiting(desk, request, place, plan)
 
 
 async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str]:

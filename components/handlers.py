@@ -276,8 +276,8 @@ class Desk:
     def open_link(self, event: gr.EventData) -> list[Any]:
         """Return the fields of a request that was not typed, and the opener's answer about it."""
         sent = carried(event)
-        asked, kept = links.opened(sent, self._engine)
-        return [*links.shown(asked, self._controls), links.answer(sent.get("n"), asked, kept)]
+        found = links.opened(sent, self._engine)
+        return [*links.shown(found.asked, self._controls), links.answer(sent.get("n"), found)]
 
     def _notice(self, decoder: str, message: str = "", problems: Sequence[Problem] = (), quiet: bool = False) -> str:
         return json.dumps({

@@ -12,9 +12,9 @@ from backend.engine import LocalEngine
 from backend.settings import Settings
 from components import many, measured
 from components.decoders_view import decoders_page
-from components.routes import DARK, STYLES
+from components.routes import DARK, LEAF_STYLES
 
-SHEETS = (*STYLES, "assets/leaf.css")
+SHEETS = (*LEAF_STYLES, "assets/leaf.css")
 CHARTS = "/assets/charts/plotly.js"
 A_DAY = "max-age=86400"
 

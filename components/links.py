@@ -26,6 +26,8 @@ from components.examples import prompt_of
 TEXT_MAX = 16_000
 """Characters of a prompt or a template in a link."""
 
+_GONE = "The run of this link is not kept here any more, and the link holds no request to repeat it."
+_ALONE = "The run beside it is not kept here any more, and the link holds no request to repeat it: lane A is shown alone."
 _EMPTY = ("", "null")
 _BOOLS = {"true": True, "false": False}
 
@@ -73,21 +75,59 @@ def read(sent: Any, cards: Sequence[ModelCard]) -> Asked:
                  _count(given.get("seed"), 0, "seed", said), chosen, _text_of(given, "template", said), tuple(said))
 
 
-def opened(sent: Mapping[str, Any], engine: Engine) -> tuple[Asked, bool]:
-    """Return what a link asks for, and whether the run that it names is still there and is that request's.
+@dataclass(frozen=True)
+class Opened:
+    """What a link opens: the request of lane A, that of lane B where it compares, and which of the runs are kept."""
+
+    asked: Asked
+    kept: bool
+    second: Asked | None = None
+    second_kept: bool = False
+
+
+def opened(sent: Mapping[str, Any], engine: Engine) -> Opened:
+    """Return what a link asks for, and whether the runs that it names are still there and are those requests'.
 
     A link that names a run and no request (a branch cannot be written as one) asks for the run's own.
     """
-    asked = read(sent.get("request"), engine.models())
-    handle = engine.find(sent["run"]) if isinstance(sent.get("run"), str) else None
     request = sent.get("request")
-    if not (isinstance(request, Mapping) and {"decoder", "prompt", "ids"} & set(request)):
-        if handle is None or not handle.ended:
-            gone = "The run of this link is not kept here any more, and the link holds no request to repeat it."
-            return replace(asked, decoder=None, notices=(*asked.notices, gone)), False
-        return of_run(handle), True
-    same = handle is not None and asked.runs and handle.model_name == asked.model and replace(handle.request, fixed={}) == asked.request
-    return asked, same and handle.ended
+    handle, beside = _named(sent, "run", engine), _named(sent, "vs", engine)
+    if isinstance(request, Mapping) and {"decoder", "prompt", "ids"} & set(request):
+        asked = read(request, engine.models())
+        kept = _is_of(handle, asked)
+    elif handle is not None:
+        asked, kept = of_run(handle), True
+    else:
+        return Opened(replace(read(request, engine.models()), decoder=None, notices=(_GONE,)), False)
+    second, said = _second(sent, engine)
+    second_kept = _is_of(beside, second) if second else kept and beside is not None
+    if sent.get("vs") and second is None and not second_kept:
+        said = (*said, _ALONE)
+    return Opened(replace(asked, notices=(*asked.notices, *said)), kept, second, second_kept)
+
+
+def _second(sent: Mapping[str, Any], engine: Engine) -> tuple[Asked | None, tuple[str, ...]]:
+    """Return what lane B is asked for, and what is said about it: it answers lane A's prompt with lane A's seed."""
+    request, given = sent.get("request"), sent.get("second")
+    if not isinstance(request, Mapping) or not isinstance(given, Mapping):
+        return None, ()
+    shared = {name: request[name] for name in ("prompt", "ids", "length", "seed", "template") if name in request}
+    known = read(shared, engine.models()).notices
+    second = read({**shared, **given}, engine.models())
+    said = tuple(f"Lane B: {sentence}" for sentence in second.notices if sentence not in known)
+    return (second if second.runs else None), said
+
+
+def _named(sent: Mapping[str, Any], name: str, engine: Engine) -> RunHandle | None:
+    """Return the kept run that a link names, if it is over."""
+    handle = engine.find(sent[name]) if isinstance(sent.get(name), str) else None
+    return handle if handle is not None and handle.ended else None
+
+
+def _is_of(handle: RunHandle | None, asked: Asked) -> bool:
+    """Tell whether a kept run is that of a request; what a template fixes is not compared."""
+    return (handle is not None and asked.runs and handle.model_name == asked.model
+            and replace(handle.request, fixed={}) == asked.request)
 
 
 def of_run(handle: RunHandle) -> Asked:
@@ -108,10 +148,13 @@ def shown(asked: Asked, controls: Sequence[Control]) -> list[Any]:
             str(asked.length), str(asked.seed), asked.template, "", *settings]
 
 
-def answer(number: Any, asked: Asked, kept: bool) -> str:
-    """Return what the opener carries back: which request this answers, whether it runs, what is said."""
+def answer(number: Any, found: Opened) -> str:
+    """Return what the opener carries back: which request this answers, whether it runs, what lane B is, what is said."""
     number = number if isinstance(number, int) else 0
-    return json.dumps({"n": number, "runs": asked.runs, "kept": kept, "notices": asked.notices})
+    beside = found.second
+    second = None if beside is None else {"model": beside.model, "decoder": beside.decoder.name, "settings": dict(beside.settings)}
+    return json.dumps({"n": number, "runs": found.asked.runs, "kept": found.kept, "second": second,
+                       "second_kept": found.second_kept, "notices": found.asked.notices})
 
 
 def _prompt(given: Mapping[str, str], said: list[str]) -> str:

@@ -13,13 +13,14 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
 
 from backend.crowd import Crowd, Crowds, ManyRequest
-from backend.decoders.catalogue import find_decoder
+from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import LocalEngine
 from backend.ensemble import csv_text, ensemble, row_of
 from backend.errors import AppError, BusyError, Problem, RequestError
 from backend.events import Event
 from backend.settings import Settings
 from components import wire
+from components.decoders_view import capable
 from components.many_view import many_page, sentences
 
 VISITOR = "unmask-visitor"
@@ -41,6 +42,17 @@ def router(settings: Settings, engine: LocalEngine, look: dict[str, Any]) -> API
         if VISITOR not in request.cookies:
             answer.set_cookie(VISITOR, secrets.token_urlsafe(16), httponly=True, samesite="strict", path=root or "/")
         return answer
+
+    @routes.get("/many/unfit")
+    def unfit(model: str) -> Response:
+        if model not in {card.name for card in engine.models()}:
+            return JSONResponse({"message": "This model is not offered here. Choose one of the menu."}, 404)
+        try:
+            offers = engine.load(model).capabilities
+        except AppError:
+            return JSONResponse({})  # it cannot be asked; the run itself says why
+        return JSONResponse({decoder.name: f"needs a model that {capable(decoder.needs)}." for decoder in DECODERS if decoder.needs - offers},
+                            headers={"Cache-Control": "no-store"})
 
     @routes.post("/many")
     async def begin(request: Request) -> Response:

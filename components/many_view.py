@@ -63,7 +63,7 @@ def _form(settings: Settings, models: Sequence[ModelCard]) -> Markup:
             _labelled("task", "Task", tag("select", *tasks, id="field-task", name="task"), hidden=True), class_="form-row what"),
         tag("div",
             _labelled("model", "Model", tag("select", *cards, id="field-model", name="model")),
-            _labelled("decoder", "Decoder", tag("select", *decoders, id="field-decoder", name="decoder")),
+            _labelled("decoder", "Decoder", tag("select", *decoders, id="field-decoder", name="decoder"), tag("small", id="many-unfit", role="status")),
             _labelled("length", "Answer length", _number("length", TASKS[0].length)),
             _labelled("seed", "First seed", _number("seed", 0)),
             _labelled("runs", f"Runs (2 to {settings.many_runs})", _number("runs", min(16, settings.many_runs))),
@@ -79,8 +79,8 @@ def _choice(value: str, title: str, help: str, chosen: bool) -> Markup:
     return tag("label", tag("input", type="radio", name="vary", value=value, checked=chosen), tag("span", title, " ", tag("small", help)))
 
 
-def _labelled(field: str, title: str, entry: Markup, **more: Any) -> Markup:
-    return tag("label", title, entry, data_field=field, **more)
+def _labelled(field: str, title: str, entry: Markup, *after: Markup, **more: Any) -> Markup:
+    return tag("label", title, entry, *after, data_field=field, **more)
 
 
 def _number(field: str, value: object) -> Markup:

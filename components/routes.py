@@ -30,6 +30,8 @@ EXAMPLE_FILE = ASSETS / "examples" / "first.unmask"
 EXAMPLE = "example"
 NOT_YET = "This run has not begun yet. Come back in a moment."
 STYLES = ("assets/style.css", "assets/page.css", "assets/studio.css", "assets/why.css", "assets/settled.css")
+LEAF_STYLES = (*STYLES, "assets/fonts.css")
+"""Sheets of pages of their own."""
 DARK = "assets/dark.css"
 _SERVED = frozenset({".css", ".js", ".svg", ".woff2"})
 
@@ -41,7 +43,7 @@ def router(engine: Engine, root_path: str = "") -> APIRouter:
     """Return the routes of the page, to be included before the page itself is mounted."""
     routes = APIRouter()
     find = finder(engine)
-    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in STYLES), "dark": f"{root_path}/{DARK}", "home": f"{root_path}/"}
+    look = {"stylesheets": tuple(f"{root_path}/{sheet}" for sheet in LEAF_STYLES), "dark": f"{root_path}/{DARK}", "home": f"{root_path}/"}
 
     @routes.get("/runs/{run_id}")
     def run(run_id: str, first: Annotated[int, Query(alias="from", ge=0)] = 0) -> Response:

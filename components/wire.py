@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy
 
 from backend.decoders.catalogue import find_decoder
-from backend.events import Branch, End, Event, Start, Step
+from backend.events import Branch, End, Event, RunRequest, Start, Step
 from backend.tasks.catalogue import find_task
 
 if TYPE_CHECKING:
@@ -91,6 +91,7 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
         "decoder": request.decoder,
         "decoder_title": decoder.title if decoder else request.decoder,
         "mark": decoder.mark if decoder else "reconstructed",
+        "own_loop": _own_loop(request),
         "model": asdict(model),
         "canvas": event.canvas,
         "prompt_length": event.prompt_length,
@@ -113,6 +114,12 @@ def start(event: Start, run_id: str) -> dict[str, Any]:
         "measures": measures(event),
         "task": {"name": task.name, "title": task.title} if task else None,
     }
+
+
+def _own_loop(request: RunRequest) -> bool:
+    """Tell whether the decoder that was at work last drives its own loop: a branch of it is then no counterfactual."""
+    names = [request.decoder, *(fork.decoder for fork in request.forks if fork.decoder)]
+    return hasattr(find_decoder(names[-1]), "decode")
 
 
 def step(event: Step, score_ranges: Mapping[str, tuple[float, float]], length: int) -> dict[str, Any]:

@@ -9,6 +9,15 @@ EXPLORED = asked(DIGITS, "explore_then_exploit", 10)
 PLAIN, AHEAD = asked(SUMS, "fast_dllm", 13, threshold=0.9), asked(SUMS, "explore_then_exploit", 13)
 RULE, EXPLORING = Survey("tail", "fast_dllm", 49, 3.9), Survey("tail", "explore_then_exploit", 46, 3.8)
 
+
+def told(rule: Survey, exploring: Survey) -> str:
+    """Return in numbers what exploring changes against the plain rule: passes first, then right answers."""
+    passes, right = round(rule.passes - exploring.passes, 1), exploring.right - rule.right
+    saved = "saves no pass" if not passes else f"{'saves' if passes > 0 else 'costs'} {abs(passes):.1f} passes an answer"
+    won = "gets as many right" if not right else f"{'wins' if right > 0 else 'loses'} {abs(right)} of {rule.count} answers"
+    return f"On this task it {saved} and {won}."
+
+
 LESSON = Lesson(
     "bits", "From bits to rounds",
     "Why certain tokens are cheap, doubtful ones dear, and when it pays to write a doubtful one on purpose.",
@@ -56,7 +65,7 @@ LESSON = Lesson(
             (
                 "The same prompt. At step 4 the decoder also writes the leftmost digit, on purpose, although it has only {prob}. It is {token}, and it is right; "
                 "{passes} passes in place of 6.",
-                f"That is a bet. Over 60 prompts: with exploring {EXPLORING}; without {RULE}. On this task it saves little and loses a little.",
+                f"That is a bet. Over 60 prompts: with exploring {EXPLORING}; without {RULE}. {told(RULE, EXPLORING)}",
                 "The rule is our reconstruction from the paper's abstract.",
             ),
             Shown(AHEAD, step=4, position=0, layer="confidence", facts={"prob": ".314", "token": "7", "passes": 5, "right": True}),

@@ -21,7 +21,9 @@ from backend.explanations.base import BASELINES, OBJECTIVES, AttributionRequest,
 from backend.explanations.catalogue import METHODS
 from backend.explanations.choices import BASELINE_CHOICES, OBJECTIVE_CHOICES
 from backend.explanations.flow_routes import flow_routes
+from backend.explanations.latest import Superseded
 from backend.settings import Settings
+from components.explain_routes import Desk
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle
 from tests.conftest import WAIT_S
@@ -295,3 +297,12 @@ def test_a_newer_request_of_the_same_view_stops_the_older(decoded, tiny, spot) -
         newer.join(WAIT_S)
     assert answers["older"].status_code == 409 and "newer" in answers["older"].json()["message"]
     assert answers["newer"].status_code == 200
+
+
+def test_a_request_whose_planning_took_longer_gives_way_to_a_newer_one_of_its_place() -> None:
+    desk = Desk(FakeEngine())
+    older, elsewhere, newer = desk.arrived("attribution of v"), desk.arrived("flow of v"), desk.arrived("attribution of v")
+    desk.still_newest("attribution of v", newer)
+    desk.still_newest("flow of v", elsewhere)
+    with pytest.raises(Superseded):
+        desk.still_newest("attribution of v", older)

@@ -238,3 +238,10 @@ def test_the_embedded_model_answers_many_held_out_prompts(monkeypatch: pytest.Mo
         last = posted(opened, prompt=None, task="sum", decoder="fast_dllm", length=10, runs=8)[-1]
     engine.close()
     assert last["judged"] == 8 and last["right"] >= 4 and last["interval"][0] < 100 * last["right"] / 8 < last["interval"][1] + 1e-9
+
+
+def test_the_decoders_that_a_model_cannot_run_are_told_with_the_reason(served: TestClient) -> None:
+    unfit = served.get("/many/unfit", params={"model": "tiny-diffusion"}).json()
+    assert set(unfit) == {decoder.name for decoder in DECODERS if decoder.needs - FakeModel.capabilities}
+    assert unfit["greedy"].startswith("needs a model that reads from left to right")
+    assert served.get("/many/unfit", params={"model": "owner/evil"}).status_code == 404

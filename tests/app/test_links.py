@@ -39,7 +39,7 @@ def opened(sent: object, run: object = None, engine: FakeEngine | None = None) -
 def test_a_links_request_is_shown_in_the_fields_and_runs() -> None:
     shown, answer, controls = opened(GOOD)
     assert shown[:5] == ["sum: 1+2=", "tiny-diffusion", "fast_dllm", "8", "3"]
-    assert answer == {"n": 7, "runs": True, "kept": False, "notices": []}
+    assert answer == {"n": 7, "runs": True, "kept": False, "second": None, "second_kept": False, "notices": []}
     of_decoder = {control.name: value for control, value in zip(controls, shown[7:], strict=True) if control.decoder == "fast_dllm"}
     assert of_decoder == {"threshold": "0.8", "factor": "", "block_length": "4", "temperature": 0.0, "cache": "dual",
                           "audit": False, "steps": ""}
@@ -112,3 +112,25 @@ def test_a_link_to_a_run_alone_shows_it_while_it_is_kept() -> None:
     assert (answer["kept"], answer["runs"], shown[2]) == (True, True, "fast_dllm")
     _, answer, _ = opened({}, "nobody's", FakeEngine(handle))
     assert answer["runs"] is False and "not kept here any more" in answer["notices"][0]
+
+
+def test_a_comparisons_link_says_what_lane_b_is_and_whether_its_run_is_kept() -> None:
+    beside = {"model": "tiny-diffusion", "decoder": "ccd", "settings": {"history": "3"}}
+    handle = FakeHandle(recorded())
+    handle.model_name, handle.request = "tiny-diffusion", links.read({**GOOD, **beside}, MODELS).request
+    sent = {"request": GOOD, "run": "nobody's", "second": beside, "vs": RUN_ID}
+    found = links.opened(sent, FakeEngine(handle))
+    assert (found.second.decoder.name, found.second.settings, found.second.seed) == ("ccd", {"history": 3}, 3)
+    assert (found.kept, found.second_kept, found.asked.notices) == (False, True, ())
+    other = links.opened({**sent, "second": beside | {"settings": {"history": "4"}}}, FakeEngine(handle))
+    assert other.second is not None and not other.second_kept
+
+
+@pytest.mark.parametrize(("second", "words"), [
+    ({"decoder": "no such", "settings": {}}, "Lane B: There is no decoder “no such”"),
+    ({"decoder": "ccd", "settings": {"history": "-7"}}, "Lane B: "),
+    ("nonsense", "lane A is shown alone"),
+])
+def test_what_cannot_be_used_of_lane_b_is_said_and_lane_a_runs(second: object, words: str) -> None:
+    found = links.opened({"request": GOOD, "second": second, "vs": "f" * 32}, FakeEngine())
+    assert found.asked.runs and words in " ".join(found.asked.notices)

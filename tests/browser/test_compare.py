@@ -170,6 +170,35 @@ def test_a_wrong_setting_of_lane_b_is_told_at_its_field(real: Site, visit: Visit
     assert page.evaluate("document.activeElement.closest('#field-b-settings-steps') !== null")
 
 
+def test_run_pressed_before_the_choices_have_come_waits_and_runs_both_lanes(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    page.evaluate("window.unmask.clock.autoReplay = false")
+    held: list = []
+    page.route("**/choices", held.append)
+    page.get_by_label("Compare with a second decoder").check()
+    page.get_by_text("Fetching what can be compared").wait_for()
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run'")
+    assert page.evaluate("window.unmask.trace.start.run") == "example"
+    held[0].continue_()
+    page.wait_for_function("window.unmask.traces.every(trace => trace.end && trace.start.run !== 'example')")
+    settled(page)
+
+
+def test_an_emptied_number_of_lane_b_shows_what_stands_for_it(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    switch_on(page, "fast_dllm")
+    page.locator("#second-settings summary").click()
+    entry = page.locator("#field-b-settings-threshold input")
+    usual = entry.input_value()
+    entry.fill("0.5")
+    entry.fill("")
+    entry.blur()
+    expect(entry).to_have_value(usual)
+    run_both(page)
+    assert page.evaluate("String(window.unmask.traces[1].start.settings.threshold)") == usual
+
+
 def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
     page = visit(gated)
     fill(page, "prompt", "2+2=")
@@ -189,7 +218,7 @@ def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
 
 
 def test_by_keyboard_alone_differences_are_visited_and_signs_switched(real: Site, visit: Visit) -> None:
-    page = visit(real, bears="409")  # the explanation of the first pin is given up for that of the second
+    page = visit(real)
     page.evaluate("window.unmask.clock.autoReplay = false")
     box = page.get_by_label("Compare with a second decoder")
     box.focus()
@@ -299,6 +328,16 @@ def test_a_search_is_drawn_as_a_tree_with_the_winners_path(real: Site, visit: Vi
     page.locator(".search svg.tree").focus()
     page.keyboard.press("ArrowRight")
     page.wait_for_function("document.querySelector('.search .reading').textContent.includes('score')")
+    page.locator(".search circle.won").last.dispatch_event("pointerenter")
+    page.wait_for_function("document.querySelectorAll('.tree-canvas .own').length > 0")
+    shown = page.evaluate("[...document.querySelectorAll('.tree-canvas .chip')].map(chip => chip.classList.contains('masked'))")
+    by_node = {branch.node: branch for branch in branches}
+    node, written = by_node[int(page.locator(".search circle.looked").get_attribute("data-node"))], set()
+    while node:
+        written |= {position for position, _, _ in node.writes}
+        node = by_node.get(node.parent)
+    begun = real.run_of(page).events_so_far[0]
+    assert [begun.prompt_length + rank for rank, masked in enumerate(shown) if not masked] == sorted(written)
 
 
 def test_an_answer_with_blanks_keeps_its_words_locked(real: Site, visit: Visit) -> None:

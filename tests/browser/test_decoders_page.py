@@ -115,3 +115,14 @@ def test_a_decoder_from_outside_has_its_controls_its_card_and_its_run(visit: Vis
         expect(card.get_by_role("heading")).to_contain_text("Widest margin")
         expect(card).to_contain_text("Best minus second best.")
         page.goto("about:blank")  # before its server is gone
+
+
+@pytest.mark.parametrize("leaf", ["decoders", "many", "help"])
+def test_a_page_beside_the_player_has_the_players_letters(real: Site, visit: Visit, leaf: str) -> None:
+    if leaf == "help":
+        page = visit(real)
+        page.goto(f"{real.address}/help")
+    else:
+        page = visit(real, leaf=leaf)
+    loaded = page.evaluate("document.fonts.ready.then(fonts => [...fonts].filter(font => font.status === 'loaded').map(font => font.family.replaceAll('\"', '')))")
+    assert "IBM Plex Sans" in loaded

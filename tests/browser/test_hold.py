@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import pytest
 from playwright.sync_api import Page, expect
 
 from backend import run as decode
 from backend import same_run
 from backend.events import Step
 from tests.browser.conftest import Site, Visit, fill, press_run
+
+pytestmark = pytest.mark.browser
 
 
 def break_at(page: Page, kind: str, value: str, score: str = "") -> None:

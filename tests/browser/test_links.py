@@ -70,6 +70,39 @@ def test_a_link_that_the_page_is_opened_with_runs_at_once(real: Site, visit: Vis
     expect(page.locator(".note")).to_be_hidden()
 
 
+BOTH = "(() => { const { traces, clock, select } = window.unmask; return [traces.map(({ start }) => [start.decoder, start.request.settings]), clock.t, clock.step(1), clock.unit, select.pin, traces.map(({ start }) => start.run)]; })()"
+
+
+def test_a_comparisons_link_opens_both_lanes_kept_or_not(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    fill(page, "prompt", "sum: 417923+193112=")
+    fill(page, "length", "10")
+    page.evaluate("window.unmask.clock.autoReplay = false")
+    page.get_by_label("Compare with a second decoder").check()
+    page.locator("#field-b-decoder select").select_option("fast_dllm")
+    page.locator("#second-settings summary").click()
+    page.locator("#field-b-settings-threshold input").fill("0.6")
+    page.get_by_role("button", name="Run", exact=True).click()
+    page.wait_for_function("window.unmask.traces.every(trace => trace.end && trace.start.run !== 'example')")
+    page.evaluate("window.unmask.clock.seek(2)")
+    page.locator("[data-lane='0'] .tokens .cell").nth(4).click()
+    wanted, link = page.evaluate(BOTH), page.evaluate("window.unmask.address()")
+    assert wanted[0][1] == ["fast_dllm", {"threshold": 0.6}]
+    there = "before => { const { traces, clock } = window.unmask; return clock.shown === 2 && traces.every(trace => trace.end) && clock.t === 2 && document.querySelector('[data-painted]').dataset.painted === '2'; }"
+    again = visit(real)
+    follow(again, link.partition("#")[2])
+    again.wait_for_function(there)
+    assert again.evaluate(BOTH) == wanted
+    expect(again.locator("#field-b-on")).to_be_checked()
+    assert again.locator("#field-b-settings-threshold input").input_value() == "0.6"
+    real.engine._kept = KeptRuns(64, 2**28)
+    third = visit(real)
+    follow(third, link.partition("#")[2])
+    third.wait_for_function(there)
+    got = third.evaluate(BOTH)
+    assert got[:5] == wanted[:5] and not set(got[5]) & set(wanted[5])
+
+
 def test_nothing_of_a_link_reaches_the_address_that_the_server_sees(real: Site, visit: Visit) -> None:
     page = visit(real)
     asked: list[str] = []

@@ -121,3 +121,12 @@ def test_the_help_is_a_page_in_both_themes(real: Site, visit: Visit) -> None:
     expect(page.get_by_role("heading", name="What is this?")).to_be_visible()
     assert page.evaluate(CONTRAST) == []
     assert page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(17, 19, 22)"
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+@pytest.mark.parametrize("width", [390, 360])
+def test_on_a_phone_the_pages_links_stand_on_one_line(real: Site, visit: Visit, width: int, dark: bool) -> None:
+    page = visit(real, width=width, height=844, dark=dark)
+    tops = page.evaluate("[...document.querySelectorAll('#tools :is(a, button)')].filter(node => node.offsetParent).map(node => Math.round(node.getBoundingClientRect().top))")
+    assert len(tops) == 5 and len(set(tops)) == 1
+    assert page.evaluate("document.scrollingElement.scrollWidth") <= width

@@ -7,6 +7,7 @@ import csv
 import pytest
 from playwright.sync_api import Page, expect
 
+from backend.decoders.catalogue import DECODERS
 from tests.browser.conftest import Site, Visit
 from tests.browser.test_decoders_page import WIDE
 from tests.browser.test_looks import CONTRAST
@@ -65,6 +66,15 @@ def test_many_prompts_are_shown_as_charts_tables_and_csv_that_agree(real: Site, 
     assert page.evaluate("document.querySelector('#many-scores').data[0].y") != before
     right = sum(row["right"] == "True" for row in rows)
     assert f"{right} of 6 answers are right" in page.locator("#many-sentences").inner_text()
+
+
+def test_decoders_that_the_model_cannot_run_are_greyed_out_with_the_reason(real: Site, visit: Visit) -> None:
+    page = visit(real, leaf="many")
+    unfit = {decoder.name for decoder in DECODERS if decoder.needs - real.model.capabilities}
+    page.wait_for_function("document.querySelector('#field-decoder option:disabled')")
+    grey = page.evaluate("[...document.querySelectorAll('#field-decoder option:disabled')].map(option => [option.value, option.text])")
+    assert {name for name, _ in grey} == unfit and all("needs a model that" in text for _, text in grey)
+    assert page.evaluate("document.querySelector('#field-decoder').selectedOptions[0].disabled") is False
 
 
 def test_wrong_fields_get_their_sentences_and_the_first_one_the_focus(real: Site, visit: Visit) -> None:

@@ -18,6 +18,7 @@ from backend.canvas import end_of, start_of, steps_of
 from backend.decoders.catalogue import find_decoder
 from backend.events import Event, RunRequest, Step
 from backend.lessons.base import MODEL, Lesson, LessonStep, Shown, Survey, figure
+from backend.lessons.bits import told
 from backend.lessons.catalogue import LESSONS
 from backend.models.catalogue import MODELS, find_model
 from backend.tasks.catalogue import TASKS, find_task
@@ -207,6 +208,15 @@ def test_what_the_lessons_say_about_faithfulness_is_what_the_report_says() -> No
         listed = line.split("in both on ")[1].rstrip(".")
         assert (0 if listed == "none" else len(listed.split(", "))) == both, line
     assert "Running sum from the right 1.6, Addition 0.98" in report  # "about 1 to 1.6 nats"
+
+
+@pytest.mark.parametrize(("rule", "exploring", "sentence"), [
+    ((49, 3.9), (46, 3.8), "On this task it saves 0.1 passes an answer and loses 3 of 60 answers."),
+    ((46, 3.8), (49, 3.9), "On this task it costs 0.1 passes an answer and wins 3 of 60 answers."),
+    ((49, 3.9), (49, 3.9), "On this task it saves no pass and gets as many right."),
+])
+def test_what_exploring_changes_is_told_in_the_numbers_of_the_surveys(rule: tuple, exploring: tuple, sentence: str) -> None:
+    assert told(*(Survey("tail", "any", right, passes) for right, passes in (rule, exploring))) == sentence
 
 
 @pytest.mark.nightly

@@ -1,0 +1,187 @@
+"""Two lanes of the player by itself: what ends in one is not said of the other, and what was left never comes back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from benchmarks.browser import player
+from tests.browser.conftest import WAIT_MS
+
+pytestmark = pytest.mark.browser
+
+PAIR = """async ([first, second, live]) => {
+  const { mock } = await import('/tests/js/mock.js');
+  const runs = ['a'.repeat(32), 'b'.repeat(32)];
+  window.made = [first, second].map((reason, lane) => mock('sum', { id: runs[lane], lane, reason }).events);
+  const [a, b] = window.made;
+  window.unmask.push({ v: 1, n: 0, runs, events: [a[0], b[0], ...(live === 0 ? a.slice(1, 3) : a.slice(1))] });
+  window.unmask.push({ v: 1, n: 1, runs, events: live === 1 ? b.slice(1, 3) : b.slice(1) });
+}"""
+
+
+@pytest.fixture(scope="module")
+def address() -> Iterator[str]:
+    with player() as served:
+        yield served
+
+
+@pytest.fixture
+def page(browser: Browser, address: str) -> Iterator[Page]:
+    opened = browser.new_page(viewport={"width": 1440, "height": 900})
+    opened.set_default_timeout(WAIT_MS)
+    opened.goto(f"{address}?run=sum")
+    opened.wait_for_function("window.unmask?.trace?.steps > 0")
+    opened.evaluate("window.unmask.clock.autoReplay = false; window.unmask.clock.pause()")
+    yield opened
+    opened.close()
+
+
+def banner(page: Page) -> str:
+    return page.locator(".banner p").inner_text()
+
+
+@pytest.mark.parametrize(("first", "second", "words"), [
+    ("error", "done", "A: The run stopped: The model gave scores"),
+    ("done", "cancelled", "B: Stopped by you after"),
+    ("cancelled", "done", "A: Stopped by you after"),
+    ("cancelled", "cancelled", "Both runs stopped by you, after"),
+    ("error", "cancelled", "B: Stopped by you after"),
+])
+def test_what_went_wrong_in_a_lane_stays_when_the_other_ends(page: Page, first: str, second: str, words: str) -> None:
+    page.evaluate(PAIR, [first, second, None])
+    expect(page.locator(".banner p")).to_contain_text(words)
+    if first == "error":
+        assert "A: The run stopped" in banner(page) and page.locator(".banner").get_attribute("class") == "banner bad"
+
+
+def test_the_resting_line_says_running_while_either_lane_runs(page: Page) -> None:
+    page.evaluate(PAIR, ["done", "done", 1])
+    page.evaluate("window.unmask.clock.pause()")
+    assert banner(page).startswith("Running")
+    page.evaluate("window.unmask.push({ v: 1, n: 2, runs: ['a'.repeat(32), 'b'.repeat(32)], events: window.made[1].slice(3) })")
+    expect(page.locator(".banner p")).to_contain_text("Finished")
+
+
+def test_of_two_kept_runs_the_one_asked_for_last_is_shown(page: Page) -> None:
+    shown = page.evaluate("""async () => {
+      const real = window.fetch;
+      let letGo, held = new Promise((resolve) => { letGo = resolve; });
+      window.fetch = async (address, options) => { if (String(address).endsWith('runs/sudoku')) await held; return real(address, options); };
+      const older = window.unmask.load('sudoku');
+      const newer = await window.unmask.load('words');
+      letGo();
+      return [await older, newer, window.unmask.trace.start.run];
+    }""")
+    assert shown == [False, True, "words"]
+
+
+def test_a_run_under_way_that_was_left_for_a_kept_one_does_not_come_back(page: Page) -> None:
+    page.evaluate(PAIR, ["done", "done", 1])
+    page.evaluate("window.unmask.load('words')")
+    page.wait_for_function("window.unmask.trace.start.run === 'words'")
+    page.evaluate("window.unmask.push({ v: 1, n: 2, runs: ['a'.repeat(32), 'b'.repeat(32)], events: window.made[1].slice(3) })")
+    assert page.evaluate("[window.unmask.trace.start.run, window.unmask.clock.shown, document.querySelector('#unmask').dataset.state]") == ["words", 1, "done"]
+
+
+def test_a_gap_before_the_last_message_is_filled_on_the_canvas_and_the_line_says_so_no_more(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const { events } = mock('words');
+      window.unmask.push({ v: 1, n: 0, runs: ['words'], events: events.slice(0, 3) });
+      await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+      window.unmask.push({ v: 1, n: 2, runs: ['words'], events: events.slice(-1) });
+    }""")
+    page.wait_for_function("window.unmask.trace.steps > 5 && document.querySelector('[data-painted]').dataset.painted === String(window.unmask.trace.steps)")
+    expect(page.locator(".banner p")).to_contain_text("Finished")
+
+
+def test_branching_waits_until_both_lanes_have_ended(page: Page) -> None:
+    page.evaluate("window.traceParts.push({ watch: () => {}, props: { value: null }, branch: asked => { window.branched = asked; } })")
+    page.evaluate(PAIR, ["done", "done", 0])
+    page.evaluate("window.unmask.clock.setOnly(1); window.unmask.clock.toEnd()")
+    page.locator("[data-lane='1'] .tokens .cell").nth(1).click()
+    form = page.locator(".inspector:not([hidden]) .whatif")
+    form.get_by_label("Change").select_option("erase")
+    expect(form).to_contain_text("Another run is under way")
+    expect(form.get_by_role("button", name="Branch here")).to_be_disabled()
+    page.evaluate("window.unmask.push({ v: 1, n: 2, runs: ['a'.repeat(32), 'b'.repeat(32)], events: window.made[0].slice(3) })")
+    form.get_by_role("button", name="Branch here").click()
+    page.wait_for_function("window.branched")
+    assert page.evaluate("[window.branched.run, window.unmask.trace.start.run]") == ["b" * 32, "b" * 32]  # traded: what was B is A
+
+
+ORIGIN = """async ([parent, loop, action]) => {
+  const { originOf } = await import('/assets/difference.js');
+  const text = id => `t${id}`, request = forks => ({ request: { forks } });
+  const a = { text, start: { run: 'one', ...request([]) } };
+  const b = { text, start: { run: 'two', own_loop: loop, ...request([{ step: 3, edits: [[action, 4, 7]], decoder: null, parent }]) } };
+  return [originOf(a, b), originOf(b, a)];
+}"""
+
+
+@pytest.mark.parametrize(("parent", "loop", "action", "words"), [
+    ("one", False, "write", "B is the branch of A at step 3: position 4 takes “t7”. A counterfactual"),
+    ("one", False, "erase", "the decoder begins anew there"),
+    ("one", True, "write", "This decoder has a loop of its own"),
+    ("other", False, "write", "B is a branch of another run, at step 3"),
+])
+def test_a_branch_is_called_that_of_a_only_where_a_is_its_parent(page: Page, parent: str, loop: bool, action: str, words: str) -> None:
+    said, turned = page.evaluate(ORIGIN, [parent, loop, action])
+    assert words in said and ("counterfactual" in said) is (parent == "one" and not loop and action == "write")
+    assert turned.startswith("A is the branch of B") if parent == "one" else turned == ""
+
+
+def test_candidates_that_were_under_way_when_the_lanes_were_traded_are_asked_for_again(page: Page) -> None:
+    asked = page.evaluate("""async () => {
+      const { Source } = await import('/assets/source.js');
+      const { Trace } = await import('/assets/trace.js');
+      const { mock } = await import('/tests/js/mock.js');
+      const on = Object.fromEntries(['start', 'begun', 'queue', 'ended', 'gap', 'filled', 'offline', 'changed'].map(name => [name, () => {}]));
+      const asked = [], traces = [new Trace(), new Trace()];
+      const sources = traces.map((trace) => Object.assign(new Source(location.href, trace, on), { _get: (path) => { asked.push(path); return new Promise(() => {}); } }));
+      ['one', 'two'].forEach((id, lane) => sources[lane].push({ run: id, n: 0, events: mock('sum', { id }).events }));
+      sources[0].want(1, 2);
+      traces[0].exchange(traces[1]);
+      sources[0].exchange(sources[1]);
+      sources[1].want(1, 2);
+      return asked;
+    }""")
+    assert asked == ["runs/one/candidates?from=1&to=16"] * 2
+
+
+def test_the_test_of_an_explanation_takes_a_rival_of_its_own_token(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { create } = await import('/assets/believe.js');
+      window.asked = [];
+      window.fetch = (address) => { window.asked.push(String(address)); return new Promise(() => {}); };
+      const way = { method: 'occlusion', objective: 'contrast', baseline: 'mask', n_steps: 32, against: '5' };
+      const of = { run: 'r', cell: 1, step: 1, position: 1, token: 4 };
+      const context = { looked: { of, way }, trace: { start: { mask: 0 }, candidates: () => ({ ids: [7, 0, 8] }) } };
+      const view = create(document.body.appendChild(document.createElement('div')), context);
+      view.draw({ ...of, cell: 2, step: 2, position: 2, token: 7 }, 2);
+    }""")
+    page.wait_for_function("window.asked.length === 1")
+    assert "against=8" in page.evaluate("window.asked[0]") and "objective=contrast" in page.evaluate("window.asked[0]")
+
+
+def test_the_matrix_is_offered_once_the_run_has_ended(page: Page) -> None:
+    said = page.evaluate("""async () => {
+      const { createMatrix } = await import('/assets/matrix.js');
+      const { Trace } = await import('/assets/trace.js');
+      const { mock } = await import('/tests/js/mock.js');
+      const { events } = mock('sum'), trace = new Trace(), root = document.body.appendChild(document.createElement('div'));
+      trace.push(events.slice(0, 3));
+      const subject = { run: 'sum', step: 1, cell: trace.written[1][0], position: trace.written[1][0] };
+      const select = { hover: null, pin: subject.cell, point() {} };
+      const matrix = createMatrix(root, { trace, t: 1, subject, select }, () => {});
+      const way = { method: 'occlusion', objective: 'log_prob', baseline: 'mask', n_steps: 32 };
+      matrix.offer(subject, way, { took_s: 1000 });
+      const before = root.textContent, hidden = root.querySelector('.button').hidden;
+      trace.push(events.slice(3));
+      matrix.draw(2);
+      return [before.includes('once the run has ended'), hidden, root.textContent.includes('once the run has ended'), root.querySelector('.button').hidden, root.querySelector('.button').textContent];
+    }""")
+    assert said[:4] == [True, True, False, False] and said[4].startswith("Compute all 10 rows")
