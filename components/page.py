@@ -18,6 +18,7 @@ from components.examples import Chooser, Opening, described, opening_of, opening
 from components.handlers import Desk, group_classes
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
+from components.programs import offer
 from components.second import Second
 from components.summary_view import decoder_line, model_line
 
@@ -72,6 +73,7 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
+        offer(engine, settings.max_running + settings.max_queued)
     return page.queue(max_size=None)
 
 
