@@ -51,6 +51,7 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
     offered = openings({card.name for card in cards})
     first = opening_of(engine.start_model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+        offer(engine, settings.max_running + settings.max_queued)  # first, so that the page's own listeners leave it the names
         status = _header(settings, engine.start_model)
         with gr.Column(elem_id="request", elem_classes=["band"]):
             prompt, chooser, hint = _prompt(offered, first)
@@ -73,7 +74,6 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
         chooser.pick(desk.open_example, None, [prompt, model, length], **_QUIET)
         gr.on([prompt.change, model.change], described, [prompt, model], hint, trigger_mode="always_last", queue=False, **_QUIET)
         _wire_models(desk, page, inputs, status, corner, notices)
-        offer(engine, settings.max_running + settings.max_queued)
     return page.queue(max_size=None)
 
 
