@@ -7,6 +7,7 @@ import { Clock } from "./clock.js";
 import * as difference from "./difference.js";
 import { el } from "./dom.js";
 import { createFamily } from "./family.js";
+import { gapsOf } from "./gap.js";
 import { createHold } from "./hold.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
@@ -32,12 +33,12 @@ const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
 let mount = null, at = null, tabs = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
-let frame = 0, before = 0, replay = 0, played = false, compared = null;
+let frame = 0, before = 0, replay = 0, played = false, compared = null, apart = null;
 
 function listeners(number) {
   return {
     start() { hold?.said(number, null); clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
-    paused(news) { hold.said(number, news); state(liveState()); dirty(); },
+    paused(news) { hold.said(number, news); dirty(); },
     queue(ahead) { state("queued"); lines?.queued(ahead); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
@@ -52,7 +53,6 @@ const shown = () => lanes.slice(0, clock.shown);
 const two = () => clock.shown === 2;
 /** Whether some run is under way; of the lane `but` only one that does not stand paused. */
 const busy = (but = null) => shown().some((lane) => lane.trace.live && !(lane === but && hold.holds(lane.number)));
-const liveState = () => (shown().some((lane) => hold.holds(lane.number)) ? "paused" : "live");
 
 function state(name) { if (mount) mount.dataset.state = name; }
 
@@ -63,13 +63,14 @@ function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon
 function compareNow() {
   const [a, b] = traces;
   compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
+  apart = compared && select.between ? gapsOf(a, b, clock.step(0), clock.step(1), select.layer, clock.unit === "step" ? "step" : "passes") : null;
 }
 
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
 function ended(number, end) {
   lanes[number].ended = end;
   const others = busy();
-  state(others ? liveState() : ends().some((item) => item.end.reason === "error") ? "error" : "done");
+  state(others ? "live" : ends().some((item) => item.end.reason === "error") ? "error" : "done");
   const took = Math.max(...shown().map((lane) => lane.trace.elapsed[lane.trace.steps] ?? 0));
   const fast = !others && clock.autoReplay && clock.following && !calm.matches && end.reason === "done" && clock.steps > took * VISIBLE_RATE;
   lines?.ended(end, took, fast);
@@ -99,7 +100,8 @@ function draw(now) {
   showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
-  hold.draw();
+  const held = hold.draw();
+  if (busy() && mount.dataset.state !== "queued") state(held ? "paused" : "live");
   noteSeen(shown().flatMap((lane) => lane.fresh(clock.step(lane.number))), performance.now() - begun);
   if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
@@ -207,7 +209,7 @@ function build(root) {
   tabs = createLaneTabs((name) => { mount.dataset.tab = name; });
   root.replaceChildren(at.banners, at.held, at.stage, at.family, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), gaps: () => apart, two, branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
   hold = createHold(at.held, { lanes: shown, announce: { now: say.now, tell: (words) => lines.none(words) }, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, { traces: () => shown().map((lane) => lane.trace), ends, clock, announce: say });

@@ -7,7 +7,7 @@ const LIST = [
   ["Space", "play or pause"], ["← →", "one step back or forward; with Shift ten"], ["Home  End", "first or last step"],
   ["[  ]", "slower or faster"], ["1 – 6", "colour by order, confidence, …"], ["G", "best guesses on or off"],
   ["P", "pause the live run, or let it go on"], [".", "one step of a paused run"], ["B", "set a breakpoint"],
-  ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["T  R", "why this token: attribution, routes"], ["Enter", "pin a token; arrows move between tokens"],
+  ["D", "signs of a comparison on or off"], ["M", "colours say the difference of two runs, B − A"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["T  R", "why this token: attribution, routes"], ["Enter", "pin a token; arrows move between tokens"],
   ["Esc", "unpin, close"], ["Page Up  Page Down", "in a lesson: step back or on"], ["/", "go to the prompt"], ["?", "this list"],
 ];
 
@@ -34,7 +34,7 @@ export function listen({ root, trace, clock, select, differ, hold, layers, panel
     " ": () => clock.toggle(), ArrowLeft: (event) => clock.move(event.shiftKey ? -10 : -1),
     ArrowRight: (event) => clock.move(event.shiftKey ? 10 : 1), Home: () => clock.seekValue(0), End: () => clock.toEnd(),
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
-    d: () => select.setSigns(!select.signs), n: () => differ.next(),
+    d: () => select.setSigns(!select.signs), m: () => select.setBetween(!select.between), n: () => differ.next(),
     s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
     t: () => explain("attribution"), r: () => explain("routes"),
     p: () => hold.toggle(), ".": () => hold.step(), b: () => hold.open(),

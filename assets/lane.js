@@ -31,9 +31,9 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, busy, choices, holds, shift }) {
+  build({ clock, select, announce, horizon, marks, gaps, branch, canBranch, busy, choices, holds, shift }) {
     const shared = {
-      trace: this.trace, lane: this.number, announce, horizon, marks,
+      trace: this.trace, lane: this.number, announce, horizon, marks, gaps,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
       canBranch, choices, still: () => this.trace.end !== null || holds(this.number),
       busy: () => busy(this), branch: (step, asked) => branch(this, step, asked),

@@ -68,7 +68,7 @@ class Desk:
         count = len(self._controls)
         yield from self._started(decoder, lambda: [
             (model, self._request(prompt, model, decoder, length, seed, template, values[:count])),
-            *self._second(second, prompt, length, seed, template),
+            *self._second(second, prompt, length, seed, template, settings_of(self._controls, decoder, values[:count])),
         ], breaks=lambda: breaks_of(*values[count:]))
 
     def _started(
@@ -251,12 +251,14 @@ class Desk:
             decoder=decoder, prompt=text, prompt_ids=ids, length=places, settings=settings, seed=whole(seed), fixed=fixed,
         )
 
-    def _second(self, second: str, prompt: str, length: Any, seed: Any, template: str) -> list[tuple[str, RunRequest]]:
+    def _second(
+        self, second: str, prompt: str, length: Any, seed: Any, template: str, given: Mapping[str, Any],
+    ) -> list[tuple[str, RunRequest]]:
         """Return the model and request of lane B: the prompt, length, seed and template are those of lane A."""
         chosen = chosen_of(second)
         if chosen is None:
             return []
-        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.settings)
+        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.beside(given))
         return [(chosen.model, request)]
 
     def choose_decoder(self, name: str) -> tuple[Any, ...]:
