@@ -30,7 +30,7 @@ export function colorbar(title, more = {}) {
  * `hear` gets the point under the pointer, or null; `pick` the one that was clicked. Marks over it never redraw it.
  */
 export function chart(root, { label, hear = () => {}, pick = () => {} }) {
-  const field = el("div", { class: "chart-field", role: "img", "aria-label": label });
+  const field = el("div", { class: "chart-field", role: "figure", "aria-label": label });
   const head = el("i", { class: "chart-head", hidden: true }), row = el("i", { class: "chart-row", hidden: true });
   const pin = el("i", { class: "chart-row chart-pin", hidden: true });
   const over = el("div", { class: "chart-over", "aria-hidden": "true" }, head, row, pin);

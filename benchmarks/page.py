@@ -86,12 +86,12 @@ def _first_load(browser: Browser, address: str) -> None:
     for _ in range(TIMES):
         page = browser.new_page(viewport={"width": 1440, "height": 900})
         fetched: list[Response] = []
-        page.on("response", fetched.append)
+        page.on("response", lambda answer: fetched.append(answer))
         page.goto(address)
         page.wait_for_function("document.querySelector('[data-painted]') && window.unmask.trace.steps > 0")
         seconds.append(page.evaluate("performance.now()") / 1000)
-        page.wait_for_load_state("networkidle")
-        own = {path: len(answer.body()) for answer in fetched if (path := urlsplit(answer.url).path) and (ROOT / path[1:]).suffix in (".js", ".css") and (ROOT / path[1:]).is_file()}
+        page.wait_for_function("window.unmask.trace.candidateSteps.get(1)?.size > 1")  # what the first canvas shows has come
+        own = {path: len(answer.body()) for answer in fetched if (path := _asset(answer)) is not None}
         page.close()
     code, sheets = (sum(size for path, size in own.items() if path.endswith(kind)) / 1000 for kind in (".js", ".css"))
     _say("first load: our modules", code, "kB", CODE_KB)
@@ -99,6 +99,12 @@ def _first_load(browser: Browser, address: str) -> None:
     _say("first load: requests for both", len(own), "")
     _say("first load: requests in all, the library's too", len(fetched), "")
     _say(f"first view, median of {TIMES}", statistics.median(seconds), "s", VIEW_S)
+
+
+def _asset(answer: Response) -> str | None:
+    """Return the path of a module or sheet of ours, None for what the UI library brings."""
+    path = urlsplit(answer.url).path[1:]
+    return path if path.endswith((".js", ".css")) and (ROOT / path).is_file() else None
 
 
 def _kept_runs(browser: Browser, address: str, name: str) -> None:

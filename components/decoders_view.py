@@ -146,7 +146,7 @@ def _measured() -> Markup:
             tag("a", "Download as CSV", href="./decoders.csv")),
         tag("div", _chooser(groups), class_="form-row"),
         tag("p", HOW_TO_READ, class_="how"),
-        tag("div", id="measured-chart", class_="chart", role="img",
+        tag("div", id="measured-chart", class_="chart", role="figure",
             aria_label="Right answers against forward passes; the table below holds every value"),
         table(rows, fronts),
     )

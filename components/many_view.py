@@ -126,7 +126,7 @@ def _results() -> Markup:
 
 def _figure(name: str, title: str) -> Markup:
     choice = tag("div", tag("label", "Score", tag("select", id="many-score")), class_="form-row") if name == "scores" else None
-    room = tag("div", id=f"many-{name}", class_="chart", role="img",
+    room = tag("div", id=f"many-{name}", class_="chart", role="figure",
                aria_label=f"{title}; the tables below and the sentences above hold its values")
     return tag("section", tag("h3", title), choice, tag("p", READING[name], class_="how"), room, class_="figure")
 

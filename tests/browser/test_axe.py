@@ -100,7 +100,7 @@ def explained(page: Page, audit: Audit) -> None:
     page.get_by_role("tab", name="Can I believe it?").click()
     shown(page, "believe")
     audit("Can I believe it?")
-    page.get_by_role("button", name="How settled was it?").click()
+    page.get_by_role("button", name="How settled was it?", exact=True).click()
     page.wait_for_function("document.querySelector('.settled').dataset.drawn?.endsWith('|regret')")
     page.get_by_role("button", name="Show as table").click()
     audit("how settled")

@@ -174,7 +174,7 @@ def test_run_pressed_before_the_choices_have_come_waits_and_runs_both_lanes(real
     page = visit(real)
     page.evaluate("window.unmask.clock.autoReplay = false")
     held: list = []
-    page.route("**/choices", held.append)
+    page.route("**/choices", lambda route: held.append(route))
     page.get_by_label("Compare with a second decoder").check()
     page.get_by_text("Fetching what can be compared").wait_for()
     page.get_by_role("button", name="Run", exact=True).click()
@@ -187,16 +187,24 @@ def test_run_pressed_before_the_choices_have_come_waits_and_runs_both_lanes(real
 
 def test_an_emptied_number_of_lane_b_shows_what_stands_for_it(real: Site, visit: Visit) -> None:
     page = visit(real)
-    switch_on(page, "fast_dllm")
+    switch_on(page, "ccd")
     page.locator("#second-settings summary").click()
-    entry = page.locator("#field-b-settings-threshold input")
+    entry = page.locator("#field-b-settings-history input")
     usual = entry.input_value()
-    entry.fill("0.5")
+    entry.fill("1")
     entry.fill("")
     entry.blur()
     expect(entry).to_have_value(usual)
     run_both(page)
-    assert page.evaluate("String(window.unmask.traces[1].start.settings.threshold)") == usual
+    assert page.evaluate("String(window.unmask.traces[1].start.settings.history)") == usual
+    page.locator("#field-b-decoder select").select_option("fast_dllm")
+    page.locator("#second-settings summary").click()
+    page.locator("#field-b-settings-threshold input").fill("")  # here an empty field is a value of its own: off
+    page.get_by_label("Model of B").focus()
+    expect(page.locator("#field-b-settings-threshold input")).to_have_value("")
+    page.locator("#field-b-settings-factor input").fill("1.5")
+    run_both(page)
+    assert page.evaluate("[window.unmask.traces[1].start.settings.threshold, window.unmask.traces[1].start.settings.factor]") == [None, 1.5]
 
 
 def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
