@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
+import threading
 from collections.abc import Sequence
 
 # Read by the UI library when it is imported: no telemetry, no question to another host.
@@ -13,14 +15,15 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from backend.decoders.catalogue import register_modules
 from backend.engine import LocalEngine
 from backend.errors import AppError
+from backend.logs import configure
 from backend.models.catalogue import MODELS
 from backend.settings import Settings
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve the page and return the exit status: 0 ended by the user, 2 it could not start."""
-    logging.basicConfig(level=logging.INFO, format="%(message)s", stream=sys.stderr)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    """Serve the page and return the exit status: 0 told to end, 2 it could not start."""
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _end)
     try:
         _serve(Settings.from_args(sys.argv[1:] if argv is None else argv))
     except AppError as error:
@@ -31,7 +34,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _end(*_: object) -> None:
+    raise KeyboardInterrupt
+
+
 def _serve(settings: Settings) -> None:
+    configure(settings.log)
     if settings.engine != "local":
         raise AppError(
             f"Engine {settings.engine!r} is not part of this release; the engine here is local.",

@@ -39,7 +39,7 @@ function listeners(number) {
   return {
     start() { hold?.said(number, null); clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
     paused(news) { hold.said(number, news); dirty(); },
-    queue(ahead) { state("queued"); lines?.queued(ahead); },
+    queue(ahead, wait) { state("queued"); lines?.queued(ahead, wait); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
     filled(before) { filled(number, before); },

@@ -59,7 +59,7 @@ export function create(root, { traces, ends, clock, announce }) {
     /** The slow showing has come to its end. */
     shown() { if (replaying) rest(); },
     showIntro() { asked = true; rest(); },
-    queued(ahead) { show("wait", `${plural(ahead, "run")} before yours. It starts by itself; Stop takes it back.`); },
+    queued(ahead, wait) { show("wait", `${plural(ahead, "run")} before yours${wait ? `, about ${plural(Math.ceil(wait), "second")}` : ""}. It starts by itself; Stop takes it back.`); },
     /** A run has ended: what `ends()` says of it stays, whatever becomes of the run beside it. */
     ended(end, elapsed, slowly) {
       rest();

@@ -39,7 +39,7 @@ export class Source {
 
   _take(events, arrived) {
     for (const event of events) {
-      if (event.kind === "queue") this.on.queue(event.ahead);
+      if (event.kind === "queue") this.on.queue(event.ahead, event.wait_s);
       else if (event.kind === "pause") this.on.paused(event);
       else if (event.kind === "start" && !this._ours(event.run)) { this._chunks.clear(); this.on.start(); }
     }

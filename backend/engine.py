@@ -8,21 +8,24 @@ from __future__ import annotations
 
 import itertools
 import logging
+import statistics
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, Protocol
 
 from backend.errors import BusyError, ModelError, Problem, RequestError
-from backend.events import End, Event, RunRequest, Totals
+from backend.events import End, Event, RunRequest
 from backend.handle import RunHandle
 from backend.holding import Breakpoint, Pauses
 from backend.kept import KeptRuns
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
 from backend.shelf import Shelf
+from backend.tally import Counts, Tally, gpu_bytes
+from backend.waiting import Item, Waiting, groups_of
+from backend.worker import Orders, Watch, Worker, ended_by
 
 if TYPE_CHECKING:
     from backend.models.base import Model
@@ -30,14 +33,14 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+STUCK_MAX = 3
+"""Threads that models may keep before the engine takes no more runs: each holds what its pass allocated."""
+
 LOOK_S = 0.2
-"""How often the owner looks at runs that stand, while nothing else is to be done."""
+"""How often the worker looks at runs that stand, while nothing else is to be done."""
 
-ONE_THREAD_BELOW = 200_000_000
-"""Parameters below which a forward pass is faster on one CPU thread than on several."""
-
-NOTHING = Totals(0, 0, 0, 0.0, 0, 0.0, 0, 0.0, 0)
-"""The counts of a run that did not come to its first pass, or failed outside its own loop."""
+LENGTHS = 16
+"""Runs from whose lengths the wait of the next ones is told."""
 
 
 class Engine(Protocol):
@@ -71,7 +74,10 @@ class Engine(Protocol):
     def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
         """Return what of ``request`` does not fit a loaded model."""
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: Sequence[Breakpoint] = ()) -> RunHandle:
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None,
+        breaks: Sequence[Breakpoint] = (),
+    ) -> RunHandle:
         """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
@@ -80,13 +86,11 @@ class Engine(Protocol):
     def keep(self, events: Sequence[Event]) -> RunHandle:
         """Keep a run that was made elsewhere; its events are whole and checked."""
 
+    def counts(self) -> Counts:
+        """Return how much is under way, and what was done so far."""
 
-@dataclass(frozen=True)
-class _Room:
-    """The runs of one model under way, and the threads that its passes take."""
-
-    lanes: Any
-    threads: int
+    def close(self, seconds: float | None = None, why: str = "") -> bool:
+        """Take no new runs, end every run with ``why``, and return whether that was done within ``seconds``."""
 
 
 class LocalEngine:
@@ -96,16 +100,18 @@ class LocalEngine:
         self._settings, self._clock = settings, clock
         self._shelf = Shelf(settings)
         self._wake = threading.Condition()
-        self._queued: deque[tuple[RunHandle, object]] = deque()
-        self._running: dict[str, tuple[RunHandle, object]] = {}
+        self._queued = Waiting()
+        self._running: dict[str, Item] = {}
         self._kept = KeptRuns(settings.kept_runs, settings.kept_mb << 20)
-        self._pauses = Pauses(settings.max_running, settings.paused_s, clock)
-        self._cancels: set[str] = set()
+        self._pauses = Pauses(settings.max_running, settings.paused_s, self._clock)
+        self._cancels: dict[str, str] = {}
         self._unloaded: set[str] = set()
         self._closed = False
-        self._all_threads = 0
-        self._owner = threading.Thread(target=self._work, name="unmask-owner", daemon=True)
-        self._owner.start()
+        self._tally = Tally()
+        self._left: list[Worker] = []
+        self._lengths: deque[float] = deque(maxlen=LENGTHS)
+        self._worker = Worker(self, settings)
+        self._watch = Watch(lambda: self._worker, self._leave_behind, settings.pass_time_s)
 
     @property
     def start_model(self) -> str:
@@ -179,30 +185,63 @@ class LocalEngine:
         model = self.load(model_name)
         return model, prepare(model, request, canvas_max=self._settings.canvas_max)
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: Sequence[Breakpoint] = ()) -> RunHandle:
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None,
+        breaks: Sequence[Breakpoint] = (),
+    ) -> RunHandle:
         """Queue a run and return its handle; it pauses after every step that meets one of ``breaks``.
 
-        Runs of one ``group`` take one place between them, in the queue and among the running, and are
-        not kept once they are over. Raises what ``plan`` raises, or ``BusyError`` when the queue is full.
+        Runs of one ``group`` take one place between them, in the queue and among the running, and unless
+        ``kept`` says otherwise are not kept once they are over. ``visitor`` tells whose run it is: the queue
+        is fair between visitors, and each may have so many at a time. Raises what ``plan`` raises, or ``BusyError``.
         """
         model, plan = self.plan(model_name, request)
-        handle = RunHandle(self, model_name, request, self._clock, group)
+        handle = RunHandle(self, model_name, request, self._clock, group, visitor, not group if kept is None else kept)
         handle.breaks = tuple(breaks)
         with self._wake:
-            if self._closed:
-                raise BusyError("The server is closing and takes no new runs.", "Try again when it is back.")
-            running, queued = _groups(self._decoding()), _groups(self._queued)
-            waiting = len(queued - running)
-            room = self._settings.max_running - len(running)
-            if handle.group not in queued | running and waiting >= self._settings.max_queued + max(room, 0):
-                raise BusyError(f"{waiting} runs wait already; the limit is {self._settings.max_queued}.",
-                                "Try again in a minute.")
+            try:
+                self._refuse_beyond_limits(handle)
+            except BusyError:
+                self._tally.refused += 1
+                raise
             # The model goes along: unloading it meanwhile only takes it out of the menu.
-            self._queued.append((handle, (model, plan)))
-            if not group:
+            self._queued.add((handle, (model, plan)))
+            self._tally.started += 1
+            if handle.kept:
                 self._kept.add(handle)
             self._wake.notify_all()
         return handle
+
+    def _refuse_beyond_limits(self, handle: RunHandle) -> None:
+        """Raise ``BusyError`` when there is no place for one more run."""
+        if self._closed:
+            raise BusyError("The server is closing and takes no new runs.", "Try again when it is back.")
+        if self._broken():
+            raise BusyError(f"Models stopped answering here {len(self._left)} times; the server takes no new runs.",
+                            "Its operator must start it again.")
+        under_way = [*self._running.values(), *self._queued]
+        own = {item.group for item, _ in under_way if item.visitor == handle.visitor}
+        if handle.group in groups_of(under_way):
+            return
+        if len(own) >= self._settings.visitor_runs:
+            raise BusyError(f"{len(own)} of your runs are not over; the limit is {self._settings.visitor_runs}.",
+                            "Wait for one of them, or stop it.")
+        if self._full():
+            raise BusyError(f"{self._waiting()} runs wait already; the limit is {self._settings.max_queued}.", "Try again in a minute.")
+
+    def _waiting(self) -> int:
+        return len(groups_of(self._queued) - groups_of(self._decoding()))
+
+    def _decoding(self) -> list[Item]:
+        """Return the runs that have a place: one that stands gives it up."""
+        return [item for run_id, item in self._running.items() if run_id not in self._pauses.held]
+
+    def _full(self) -> bool:
+        room = self._settings.max_running - len(groups_of(self._decoding()))
+        return self._waiting() >= self._settings.max_queued + max(room, 0)
+
+    def _broken(self) -> bool:
+        return sum(worker.thread.is_alive() for worker in self._left) >= STUCK_MAX
 
     def keep(self, events: Sequence[Event]) -> RunHandle:
         """Return the handle of a run that was made elsewhere, kept as if it had ended here."""
@@ -224,7 +263,7 @@ class LocalEngine:
         """Ask for a run to end before its next forward pass."""
         with self._wake:
             handle.cancelled = True
-            self._cancels.add(handle.id)
+            self._cancels[handle.id] = ""
             self._wake.notify_all()
 
     def wish(self, handle: RunHandle, what: str) -> None:
@@ -236,149 +275,137 @@ class LocalEngine:
     def ahead_of(self, handle: RunHandle) -> int:
         """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
-            before = list(itertools.takewhile(lambda item: item[0] is not handle, self._queued))
-            waits = len(before) < len(self._queued)
-            return len(_groups(before) - _groups(self._decoding()) - {handle.group}) if waits else 0
+            order = self._queued.ordered(item for item, _ in self._decoding())
+            before = list(itertools.takewhile(lambda item: item[0] is not handle, order))
+            waits = len(before) < len(order)
+            return len(groups_of(before) - groups_of(self._decoding()) - {handle.group}) if waits else 0
 
-    def close(self) -> None:
-        """Cancel every run and stop the owner thread."""
+    def wait_of(self, handle: RunHandle) -> float | None:
+        """Return about how many seconds this run will wait, from how long the last runs took; None before any."""
         with self._wake:
-            self._cancels |= {handle.id for handle, _ in self._queued} | set(self._running)
+            if not self._lengths:
+                return None
+            return (self.ahead_of(handle) + 1) * statistics.mean(self._lengths) / self._settings.max_running
+
+    def counts(self) -> Counts:
+        """Return how much is under way, and what was done so far."""
+        with self._wake:
+            tally = self._tally
+            stuck = sum(worker.thread.is_alive() for worker in self._left)
+            return Counts(len(self._running), len(self._queued), stuck, self._closed, self._full() or self._broken(), self._shelf.loaded(),
+                          tally.started, tally.refused, dict(tally.ended), tally.steps, tally.passes, gpu_bytes())
+
+    def close(self, seconds: float | None = None, why: str = "") -> bool:
+        """Take no new runs, end every run, and stop the owner thread; return whether it stopped within ``seconds``.
+
+        ``why`` is what the runs say at their end; those whose pass does not come back in time get theirs without it.
+        """
+        with self._wake:
+            self._cancels |= {handle.id: why for handle, _ in (*self._queued, *self._running.values())}
             self._closed = True
             self._wake.notify_all()
-        self._owner.join()
+        self._watch.end()
+        worker = self._worker
+        worker.thread.join(seconds)
+        if not worker.thread.is_alive():
+            return True
+        with self._wake:
+            worker.left = True
+            for handle, _ in (*self._queued, *self._running.values()):
+                self._over(handle, ended_by("cancelled", why))
+            self._running.clear()
+            self._queued = Waiting()
+        return False
 
-    def _work(self) -> None:
-        """Run until closed: honour cancels, admit, and give every model's lanes a turn."""
-        lanes: dict[str, _Room] = {}
-        while True:
-            with self._wake:
-                self._wake.wait_for(self._stirs, LOOK_S if self._pauses.held else None)
-                unloaded, self._unloaded = self._unloaded, set()
-                cancels, self._cancels = self._cancels, set()
-                dropped = self._drop_queued(cancels)
-                self._pauses.honour(lambda run_id: self._room_of(lanes, run_id).stand(run_id))
-                self._pauses.expire()
-                self._pauses.tell()
-                released = self._pauses.release(self._settings.max_running - len(_groups(self._decoding())))
-                admitted = self._admit()
-                if self._closed and not (self._running or self._queued or admitted):
-                    return
-            for name in unloaded:
-                lanes.pop(name, None)
-            for handle in dropped:
-                self._end_queued(handle)
-            try:
-                for run_id in released:
-                    self._deliver(self._room_of(lanes, run_id).release(run_id))
-                self._begin(lanes, admitted)
-                self._cancel_running(lanes, cancels)
-                self._cancel_unread(lanes)
-                self._take_turns(lanes)
-                with self._wake:
-                    self._pauses.tell()
-            except Exception:
-                log.exception("The owner thread met a failure; the runs it held are ended.")
-                self._fail_running(lanes)
+    # -- what the worker asks ----------------------------------------------------------------------
+
+    def orders(self, worker: Worker) -> Orders | None:
+        """Wait until there is something to do and return it; None when the worker is to end."""
+        with self._wake:
+            self._wake.wait_for(lambda: worker.left or self._stirs(), LOOK_S if self._pauses.held else None)
+            if worker.left:
+                return None
+            self._pauses.honour(lambda run_id: worker.stand(self._running[run_id][0].model_name, run_id))
+            self._pauses.expire()
+            self._pauses.tell()
+            released = self._pauses.release(groups_of(self._decoding()), self._settings.max_running)
+            unloaded, self._unloaded = self._unloaded, set()
+            ended, self._cancels = self._cancels | self._unread(), {}
+            for handle in self._queued.drop(ended):
+                self._over(handle, ended_by("cancelled", ended[handle.id]))
+            admitted = self._queued.take((handle for handle, _ in self._decoding()), self._settings.max_running)
+            for handle, plan in admitted:
+                handle.touch()
+                handle.admitted_at = self._clock()
+                self._running[handle.id] = (handle, plan)
+            if self._closed and not self._running:
+                return None
+            return Orders(unloaded, ended, admitted, [self._running[run_id][0] for run_id in released])
 
     def _stirs(self) -> bool:
-        return bool(self._queued or self._decoding() or self._closed or self._unloaded or self._cancels or self._pauses.stirs)
+        return bool(len(self._queued) or self._decoding() or self._closed or self._unloaded or self._cancels or self._pauses.stirs)
 
-    def _decoding(self) -> list[tuple[RunHandle, object]]:
-        """Return the runs that have a place: one that stands gives it up."""
-        return [item for run_id, item in self._running.items() if run_id not in self._pauses.held]
-
-    def _room_of(self, lanes: dict[str, _Room], run_id: str) -> Any:
-        return lanes[self._running[run_id][0].model_name].lanes
-
-    def _drop_queued(self, cancels: set[str]) -> list[RunHandle]:
-        dropped = [handle for handle, _ in self._queued if handle.id in cancels]
-        self._queued = deque(item for item in self._queued if item[0].id not in cancels)
-        return dropped
-
-    def _admit(self) -> list[tuple[RunHandle, object]]:
-        admitted, groups = [], _groups(self._decoding())
-        while self._queued and (self._queued[0][0].group in groups or len(groups) < self._settings.max_running):
-            handle, plan = self._queued.popleft()
-            handle.touch()
-            groups.add(handle.group)
-            self._running[handle.id] = (handle, plan)
-            admitted.append((handle, plan))
-        return admitted
-
-    def _end_queued(self, handle: RunHandle) -> None:
-        handle.push(End("cancelled", "", NOTHING))
+    def stopped(self, worker: Worker) -> None:
+        """Say of the runs that stopped in this turn that they stand: their last step is out."""
         with self._wake:
-            self._remember(handle)
+            if not worker.left:
+                self._pauses.tell()
 
-    def _remember(self, handle: RunHandle) -> None:
-        """Note that a run is over; one of a group is read by whoever drives the group, and not kept."""
-        if handle.group == handle.id:
-            self._kept.ended(handle, handle.recorded)
+    @property
+    def pauses(self) -> Pauses:
+        """Which runs stand; the worker's to ask."""
+        return self._pauses
 
-    def _begin(self, lanes: dict[str, _Room], admitted: list[tuple[RunHandle, object]]) -> None:
-        if not admitted:
-            return
-        from backend.runner import Lanes, Limits, decoding
-
-        limits = Limits(self._settings.passes_max, self._settings.run_time_s)
-        for handle, (model, plan) in admitted:
-            if handle.model_name not in lanes:
-                lanes[handle.model_name] = _Room(Lanes(model, self._pauses.stops), self._threads_for(model))
-            watch = self._pauses.begin(handle)
-            self._deliver(lanes[handle.model_name].lanes.join(handle.id, decoding(model, plan, limits, clock=watch)))
-
-    def _cancel_running(self, lanes: dict[str, _Room], cancels: set[str], why: str = "") -> None:
-        for run_id in cancels:
-            for room in lanes.values():
-                self._deliver(room.lanes.cancel(run_id, why))
-
-    def _cancel_unread(self, lanes: dict[str, _Room]) -> None:
-        """End the runs that nobody reads: their visitor left before the first event, or without a word."""
+    def _unread(self) -> dict[str, str]:
+        """Return the runs that nobody reads: their visitor left before the first event, or without a word."""
         limit = self._settings.unread_s
-        unread = {run_id for run_id, (handle, _) in self._running.items() if handle.unread_s > limit}
-        self._cancel_running(lanes, unread, f"Nobody read this run for {limit} seconds, so it was ended.")
+        why = f"Nobody read this run for {limit} seconds, so it was ended."
+        return {run_id: why for run_id, (handle, _) in self._running.items() if handle.unread_s > limit}
 
-    def _take_turns(self, lanes: dict[str, _Room]) -> None:
-        for room in lanes.values():
-            if room.lanes.waiting:
-                _use_threads(room.threads)
-                self._deliver(room.lanes.turn())
-
-    def _fail_running(self, lanes: dict[str, _Room]) -> None:
-        for room in lanes.values():
-            room.lanes.close()
-        message = "The run failed inside the program; what it had written is kept."
-        for handle, _ in list(self._running.values()):
-            self._deliver([(handle.id, End("error", "", NOTHING, message))])
-
-    def _deliver(self, pairs: Iterator[tuple[str, Event]] | list[tuple[str, Event]]) -> None:
+    def deliver(self, worker: Worker, pairs: Iterable[tuple[str, Event]]) -> None:
+        """Give events to their runs; what a worker that was left behind still brings is nobody's."""
         for run_id, event in pairs:
-            handle = self._running[run_id][0]
-            if isinstance(event, End):
-                with self._wake:
+            with self._wake:
+                if worker.left:
+                    return
+                handle = self._running[run_id][0]
+                if isinstance(event, End):
                     del self._running[run_id]
-                    self._pauses.forget(run_id)
-                    self._remember(handle)
-            handle.push(event)
+                    self._over(handle, event)
+                else:
+                    self._tally.note(handle, event)
+                    handle.push(event)
 
-    def _threads_for(self, model: object) -> int:
-        """Return how many threads a pass of this model takes."""
-        import torch
+    def fail(self, worker: Worker, message: str) -> None:
+        """End every run with an error."""
+        self.deliver(worker, [(run_id, ended_by("error", message)) for run_id in list(self._running)])
 
-        # Read before it is first set, so that a large model after a small one gets them all.
-        self._all_threads = self._all_threads or torch.get_num_threads()
-        small = sum(item.numel() for item in model.parameters()) < ONE_THREAD_BELOW
-        return self._settings.threads or (1 if small else self._all_threads)
+    def _over(self, handle: RunHandle, end: End) -> None:
+        """Note that a run is over; one that is not kept is read by whoever drives its group."""
+        self._pauses.forget(handle.id)
+        if handle.admitted_at is not None and handle.standing is None:  # how long a pause was says nothing of the next run
+            self._lengths.append(self._clock() - handle.admitted_at)
+        if handle.kept:
+            self._kept.ended(handle, handle.recorded)
+        self._tally.note(handle, end)
+        handle.push(end)
 
-
-def _use_threads(count: int) -> None:
-    import torch
-
-    if torch.get_num_threads() != count:
-        torch.set_num_threads(count)
-
-
-def _groups(items: Iterable[tuple[RunHandle, object]]) -> set[str]:
-    """Return the groups of these runs; a run by itself is one of its own."""
-    return {handle.group for handle, _ in items}
+    def _leave_behind(self, worker: Worker, name: str) -> None:
+        """Go on without a worker whose model does not answer: its runs end, those of other models go on."""
+        limit = self._settings.pass_time_s
+        message = (f"The model did not answer within {limit} seconds, so its runs were ended. Run it again: it is loaded anew; "
+                   "the operator may raise --pass-time-s.")
+        with self._wake:
+            busy = worker.busy  # looked at again: it may have come back a moment ago
+            if worker.left or self._closed or busy is None or busy[0] != name or busy[1] <= limit:
+                return
+            log.error("A pass of %s takes longer than %d s: its thread is left behind and replaced.", name, limit)
+            worker.left = True
+            self._left = [*(item for item in self._left if item.thread.is_alive()), worker]
+            for handle in [item for item, _ in (*self._queued, *self._running.values()) if item.model_name == name]:
+                self._running.pop(handle.id, None)
+                self._queued.drop([handle.id])
+                self._over(handle, ended_by("error", message))
+            self._shelf.put_away(name)
+            self._worker = Worker(self, self._settings, {other: room for other, room in worker.rooms.items() if other != name})
+            self._wake.notify_all()

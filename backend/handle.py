@@ -27,15 +27,23 @@ class Owner(Protocol):
     def wish(self, handle: RunHandle, what: str) -> None:
         """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
 
+    def wait_of(self, handle: RunHandle) -> float | None:
+        """Return the seconds until this run begins, as far as they can be told."""
+
 
 class RunHandle:
     """A run of an engine; the owner thread pushes, any number of visitors read."""
 
     def __init__(
-        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = ""
+        self, engine: Owner, model_name: str, request: RunRequest, clock: Callable[[], float] = time.monotonic, group: str = "",
+        visitor: str = "", kept: bool = True,
     ) -> None:
         self.id = secrets.token_hex(16)
         self.group = group or self.id
+        self.visitor = visitor or self.group
+        self.kept = kept
+        self.admitted_at: float | None = None
+        """When it got its place, by the engine's clock."""
         self.model_name = model_name
         self.request = request
         self.cancelled = False
@@ -55,6 +63,11 @@ class RunHandle:
     def ahead(self) -> int:
         """How many runs wait before this one; 0 once it runs."""
         return self._engine.ahead_of(self)
+
+    @property
+    def wait_s(self) -> float | None:
+        """About how many seconds it will wait; None where that cannot be told yet."""
+        return self._engine.wait_of(self)
 
     @property
     def events_so_far(self) -> tuple[Event, ...]:

@@ -204,9 +204,15 @@ class Pauses:
             hold.handle.stand(Standing(True, hold.step, hold.why, self._limit_s - hold.spent_s))
         self._stopped.clear()
 
-    def release(self, room: int) -> list[str]:
-        """Return the runs that go on now, ``room`` at most, the first to ask first."""
-        released, self._going = self._going[: max(0, room)], self._going[max(0, room):]
+    def release(self, groups: set[str], most: int) -> list[str]:
+        """Return the runs that go on now, the first to ask first, while ``groups`` run and ``most`` may."""
+        released, groups = [], set(groups)
+        for run_id in self._going:
+            group = self._holds[run_id].handle.group
+            if group in groups or len(groups) < most:
+                groups.add(group)
+                released.append(run_id)
+        self._going = [run_id for run_id in self._going if run_id not in released]
         for run_id in released:
             hold = self._holds[run_id]
             hold.spent_s += self._clock() - hold.since

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import torch
 
+from backend.errors import ModelError
 from backend.models.base import Cache, Evict, Model, ModelOutput
 from backend.observing import BLOCK_ELEMENTS, Seen, Watch, observe_together
 from backend.shapes import Bool, Float, Int
@@ -75,14 +76,22 @@ def forward_together(model: Model, passes: Sequence[Pass]) -> list[Reply]:
     )
     if first.evict is not None:
         return [_part(output, slice(None), output.logits, None)]
+    counts = [int(item.project.sum()) for item in passes]
+    _refuse_other_shapes(model, output.logits, sum(counts))
     seen = _observed(passes, output.logits)
-    logits = output.logits.split([int(item.project.sum()) for item in passes])
+    logits = output.logits.split(counts)
     parts, begin = [], 0
     for item, rows, found in zip(passes, logits, seen, strict=True):
         end = begin + len(item.canvases)
         parts.append(_part(output, slice(begin, end), rows, found))
         begin = end
     return parts
+
+
+def _refuse_other_shapes(model: Model, logits: torch.Tensor, rows: int) -> None:
+    if tuple(logits.shape) != (rows, model.vocab_size):
+        raise ModelError(f"The model gave scores of the shape {list(logits.shape)}; [{rows}, {model.vocab_size}] was asked for.",
+                         "Its network does not do what its config.json says: check both.")
 
 
 def _observed(passes: Sequence[Pass], logits: Float["R V"]) -> list[Seen | None]:

@@ -18,9 +18,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def _limit(
-    default: Any, help: str, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = ()
+    default: Any, help: str, low: int | None = None, high: int | None = None, choices: tuple[str, ...] = (), secret: bool = False
 ) -> Any:
-    return field(default=default, metadata={"help": help, "low": low, "high": high, "choices": choices})
+    return field(default=default, repr=not secret, metadata={"help": help, "low": low, "high": high, "choices": choices, "secret": secret})
 
 
 @dataclass(frozen=True)
@@ -38,17 +38,26 @@ class Settings:
     )
     decoders: str = _limit("", "Modules with decoders of your own, comma separated: imported at start, so name only what you trust.")
     loaded_max: int = _limit(4, "Models in memory at the same time.", 1, 64)
-    max_running: int = _limit(4, "Runs that decode at the same time.", 1, 64)
+    max_running: int = _limit(4, "Runs that decode at the same time; a comparison, or many runs of one page, count as one.", 1, 64)
     max_queued: int = _limit(32, "Runs that may wait for their turn.", 0, 1024)
+    visitor_runs: int = _limit(16, "Runs of one open page that run or wait at the same time.", 1, 1024)
     many_runs: int = _limit(32, "Runs that one visitor may ask for at once on the page of many runs.", 2, 256)
     canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
     passes_max: int = _limit(4096, "Forward passes of one run.", 1, 65536)
     run_time_s: int = _limit(300, "Seconds that one run may take.", 1, 86400)
     paused_s: int = _limit(300, "Seconds that a run may stand paused, all its pauses together; then it goes on.", 1, 86400)
+    pass_time_s: int = _limit(120, "Seconds after which a forward pass that does not come back is given up and its runs end.", 1, 3600)
     unread_s: int = _limit(15, "Seconds that a run goes on while nobody reads it.", 1, 86400)
     kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)
     kept_mb: int = _limit(512, "Megabytes that the finished runs kept in memory may take together.", 1, 1048576)
     sessions_max: int = _limit(256, "Open pages whose state is kept, about 0.5 MB each; beyond it the longest unused is forgotten.", 1, 65536)
+    import_mb: int = _limit(32, "Megabytes of a run that a visitor hands in.", 1, 1024)
+    explain_cells: int = _limit(4000000, "Values of an attribution matrix: written tokens times positions.", 1000, 100000000)
+    auth: str = _limit("", "Logins asked of every visitor: a file with a line name:password for each, or the lines separated by commas.", secret=True)
+    starts_per_minute: int = _limit(
+        0, "Requests that compute something, from one address in a minute; a Run is about three. 0 sets no limit.", 0, 100000)
+    metrics: str = _limit("off", "Whether /metrics tells counts to Prometheus.", choices=("off", "on"))
+    log: str = _limit("text", "The log as lines of text or of JSON.", choices=("text", "json"))
     threads: int = _limit(0, "Threads of a forward pass on the CPU; 0 picks by model size.", 0, 256)
 
     @classmethod
@@ -97,7 +106,9 @@ class Settings:
         for item in fields(self):
             limits = f" ({limits_text(item)})" if limits_text(item) else ""
             value = getattr(self, item.name)
-            lines.append(f"{item.name:>12} = {value!s:<15} {item.metadata['help']}{limits}")
+            if item.metadata["secret"]:
+                value = "(given)" if value else "(none)"
+            lines.append(f"{item.name:>17} = {value!s:<15} {item.metadata['help']}{limits}")
         return "\n".join(lines)
 
 

@@ -35,6 +35,10 @@ class Shelf:
         """Return the loaded model of this name, or None."""
         return self._loaded.get(self._source_of(name))
 
+    def loaded(self) -> tuple[str, ...]:
+        """Return the names of the models in memory."""
+        return tuple(self.name_of(source) for source in list(self._loaded))
+
     def share(self, name: str) -> float:
         """Return the share of a loading model's weights that is in place, 0 to 1."""
         return self._shares.get(self._source_of(name), 0.0)

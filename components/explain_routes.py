@@ -14,6 +14,7 @@ import time
 from collections import OrderedDict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, HTTPException, Request
@@ -37,8 +38,10 @@ log = logging.getLogger(__name__)
 KEPT_CHARACTERS = 64_000_000
 """Characters of answers that are kept, those of all runs together."""
 CELLS_MAX = 4_000_000
-"""Rows x columns of an attribution matrix."""
+"""Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
 N_STEPS_MAX = 256
+PIECE_S = 120.0
+"""Seconds that a piece of an explanation may take."""
 FAILED = ("The explanation failed inside the program; its log says more.", "Try another method or another token.")
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
@@ -59,10 +62,13 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> APIRouter:
-    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's."""
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
+
+    A matrix has ``cells_max`` values at most; a piece that takes longer than ``piece_s`` is given up.
+    """
     routes = APIRouter()
-    desk = Desk(engine)
+    desk = Desk(engine, piece_s)
 
     @routes.get("/runs/{run_id}/explanations")
     def offer(run_id: str) -> Response:
@@ -73,7 +79,7 @@ def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = ()) -> API
 
     for name, planner in (("attribution", plan_attribution), ("flow", plan_flow), ("lens", plan_lens), *more):
         routes.add_api_route(f"/runs/{{run_id}}/{name}", _whole(desk, name, planner), methods=["GET"])
-    routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", plan_matrix), methods=["GET"])
+    routes.add_api_route("/runs/{run_id}/attribution_matrix", _in_parts(desk, "matrix", partial(plan_matrix, cells_max=cells_max)), methods=["GET"])
     return routes
 
 
@@ -94,7 +100,7 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
         lambda found, took_s: explain_wire.attribution(model, told, found, took_s))
 
 
-def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan:
+def plan_matrix(model: Model, run_id: str, events: Events, query: Query, cells_max: int = CELLS_MAX) -> Plan:
     """Plan the attribution matrix of a run as far as it has come."""
     from backend.explanations.attribution import attributing_matrix
     from backend.explanations.moments import writings
@@ -102,8 +108,8 @@ def plan_matrix(model: Model, run_id: str, events: Events, query: Query) -> Plan
     way = way_of(query)
     query.check()
     rows, width = len(writings(events)), len(start_of(events).canvas)
-    if rows * width > CELLS_MAX:
-        raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {CELLS_MAX}. "
+    if rows * width > cells_max:
+        raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {cells_max}. "
                                            "Explain single tokens instead.")])
     return Plan(
         (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),
@@ -159,8 +165,8 @@ class NotKept(AppError):
 class Desk:
     """Finds runs, their models and kept answers, and starts jobs."""
 
-    def __init__(self, engine: LocalEngine) -> None:
-        self._engine, self._find = engine, finder(engine)
+    def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S) -> None:
+        self._engine, self._find, self._piece_s = engine, finder(engine), piece_s
         self._bureau: Bureau | None = None
         self._answers = Answers()
         self._arrivals: OrderedDict[str, int] = OrderedDict()
@@ -224,8 +230,13 @@ class Desk:
         if self._bureau is None:
             from backend.explanations.jobs import Bureau
 
-            self._bureau = Bureau()
+            self._bureau = Bureau(piece_s=self._piece_s)
         return self._bureau.begin(place, plan.work, notify)
+
+    def look(self) -> None:
+        """See to it that nobody waits for an explanation that does not come back."""
+        if self._bureau is not None:
+            self._bureau.look()
 
     def answer(self, plan: Plan, job: Job, took_s: float) -> str:
         """Return what a job that is over found, as text that is kept; raises what it failed with."""
@@ -265,7 +276,7 @@ class _Waiting:
             with contextlib.suppress(RuntimeError):  # the server ends
                 loop.call_soon_threadsafe(self._changed.set)
 
-        self._begun = time.monotonic()
+        self._begun, self._desk = time.monotonic(), desk
         self.job = desk.begin(place, plan, notify)
 
     @property
@@ -280,6 +291,7 @@ class _Waiting:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(self._changed.wait(), LOOK_S)
                 self._changed.clear()
+                self._desk.look()
                 if await self._request.is_disconnected():
                     break
                 yield

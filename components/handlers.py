@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import json
 import logging
+import secrets
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -58,8 +59,12 @@ class Desk:
         # An equal value does not reach the browser a second time, so notices are numbered.
         self._numbers = itertools.count()
 
+    def press_run(self, request: gr.Request, *inputs: Any) -> Iterator[tuple[Any, ...]]:
+        """Yield what ``submit`` does, for the visitor who asks."""
+        yield from self.submit(*inputs, visitor=visitor_of(request))
+
     def submit(
-        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any
+        self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any, visitor: str = ""
     ) -> Iterator[tuple[Any, ...]]:
         """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop.
 
@@ -69,17 +74,17 @@ class Desk:
         yield from self._started(decoder, lambda: [
             (model, self._request(prompt, model, decoder, length, seed, template, values[:count])),
             *self._second(second, prompt, length, seed, template, settings_of(self._controls, decoder, values[:count])),
-        ], breaks=lambda: breaks_of(*values[count:]))
+        ], visitor, breaks=lambda: breaks_of(*values[count:]))
 
     def _started(
-        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], *lanes: str,
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], visitor: str, *lanes: str,
         breaks: Callable[[], tuple[Breakpoint, ...]],
     ) -> Iterator[tuple[Any, ...]]:
         """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
-            handles = self._submit_all(asked(), breaks())
+            handles = self._submit_all(asked(), visitor, breaks())
         except RequestError as error:
             yield "", self._notice(decoder, problems=error.problems), *idle()
         except AppError as error:
@@ -88,7 +93,7 @@ class Desk:
             running = gr.update(value="Running …", interactive=False)
             yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
 
-    def branch(self, event: gr.EventData) -> Iterator[tuple[Any, ...]]:
+    def branch(self, event: gr.EventData, request: gr.Request | None = None) -> Iterator[tuple[Any, ...]]:
         """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays.
 
         A parent that is not over, because it is paused, goes on being shown with its branch.
@@ -96,7 +101,7 @@ class Desk:
         asked = carried(event)
         parent = self._engine.find(str(asked.get("run")))
         lane = parent.id if parent and not parent.ended else KEPT
-        yield from self._started("", lambda: [self._branched(asked)], lane, breaks=lambda: breakpoints(asked.get("breaks", ())))
+        yield from self._started("", lambda: [self._branched(asked)], visitor_of(request), lane, breaks=lambda: breakpoints(asked.get("breaks", ())))
 
     def _branched(self, asked: Any) -> tuple[str, RunRequest]:
         """Return the model and request of a branch, from what the browser asks.
@@ -120,14 +125,18 @@ class Desk:
         # After a move by hand, which is one step, another decoder goes on.
         return handle.model_name, request if then is None else replace(request, forks=(*request.forks, Fork(step + 1, decoder=then, parent=run_id)))
 
-    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], breaks: tuple[Breakpoint, ...]) -> list[RunHandle]:
-        """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back."""
+    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], visitor: str, breaks: tuple[Breakpoint, ...]) -> list[RunHandle]:
+        """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back.
+
+        Runs that are compared take one place between them, so that they go on side by side.
+        """
+        group = secrets.token_hex(8) if len(asked) > 1 else ""
         handles: list[RunHandle] = []
         problems: list[Problem] = []
         try:
             for lane, (model, request) in enumerate(asked):
                 try:
-                    handles.append(self._engine.submit(model, request, breaks=breaks))
+                    handles.append(self._engine.submit(model, request, group, visitor, kept=True, breaks=breaks))
                 except RequestError as error:
                     problems += _of_lane(lane, error.problems)
             if problems:
@@ -315,6 +324,11 @@ class _Aside:
         return not self._thread.is_alive()
 
 
+def visitor_of(request: gr.Request | None) -> str:
+    """Return who asks, so that the queue is fair between visitors: an open page is one."""
+    return (request.session_hash or "") if request else ""
+
+
 def carried(event: gr.EventData) -> dict[str, Any]:
     """Return what the browser sent with an event: its fields, or none where it sent nothing of the kind."""
     return event._data if isinstance(event._data, dict) else {}
@@ -357,7 +371,7 @@ class _Feed:
 
     def _events(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
         if not batch:
-            return [wire.queue(self.handle.ahead, self._lane)] if self.handle.ahead else []
+            return [wire.queue(self.handle.ahead, self._lane, self.handle.wait_s)] if self.handle.ahead else []
         created = self.handle.times[self._sent : self._sent + len(batch)]
         self._sent += len(batch)
         return self._encoder.encode(batch, created)

@@ -90,7 +90,8 @@ def _wire_run(
     run_id = gr.State("")
     # Every run that the engine admits, lets stand or lets wait holds one stream; the engine refuses more.
     limit = 2 * settings.max_running + settings.max_queued
-    begun = run.click(desk.submit, [*inputs.all(), breaks], [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
+    begun = run.click(
+        desk.press_run, [*inputs.all(), breaks], [run_id, notices, run, stop], concurrency_limit=limit, api_name="submit", **_QUIET)
     # Enter presses the button, which a run under way has disabled: no second run starts unseen behind it.
     inputs.prompt.submit(None, None, None, js="() => { document.querySelector('#run:not([disabled])')?.click(); }", **_QUIET)
     branched = bridge.branch(desk.branch, None, [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)

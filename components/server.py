@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import socket
@@ -14,10 +15,12 @@ from fastapi import FastAPI
 
 from backend.engine import Engine
 from backend.errors import AppError
-from backend.settings import Settings
-from components import explain_routes, leaves, settled_routes
+from backend.settings import LOOPBACK, Settings
+from components import explain_routes, health, leaves, settled_routes
+from components.door import Door
 from components.gate import Gate
 from components.html import Markup, join, module, tag
+from components.logins import logins_of
 from components.page import build
 from components.routes import DARK, STYLES, router
 from components.shield import Shield
@@ -28,18 +31,28 @@ log = logging.getLogger(__name__)
 
 _SCRIPTS = ("assets/page.js", "assets/app.js")
 
+DRAIN_S = 5.0
+"""How long a server that is told to end waits for the pass under way, before it stops answering."""
+
+ANSWER_S = 2
+"""How long it then lets answers finish: the last events of the runs are among them."""
+
+CLOSING = "The server was told to end, so the run was ended; what it had written is kept here."
+
 
 def application(settings: Settings, engine: Engine) -> FastAPI:
     """Return the whole application; the start model is loaded once it answers."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
-    app.include_router(studio_router(engine))
+    app.include_router(health.router(settings, engine))
+    app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
-    app.include_router(explain_routes.router(engine, settled_routes.PLANS))
+    app.include_router(explain_routes.router(engine, settled_routes.PLANS, settings.explain_cells, settings.pass_time_s))
     app.include_router(settled_routes.router(engine))
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Gate, takes=inputs_of(page))
+    app.add_middleware(Door, logins=logins_of(settings.auth), starts_per_minute=settings.starts_per_minute)
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
         app, page, path="/", root_path=settings.root_path or None,
@@ -80,12 +93,27 @@ def listen(settings: Settings) -> socket.socket:
 
 
 def serve(settings: Settings, engine: Engine, listener: socket.socket) -> None:
-    """Answer on ``listener`` until the program is told to end."""
+    """Answer on ``listener`` until the program is told to end; every run then gets its end."""
+    if settings.host not in LOOPBACK and not settings.auth:
+        log.warning("Anybody who reaches %s may run models here; --auth FILE asks for a login.", settings.host)
     config = uvicorn.Config(
-        application(settings, engine), log_level="warning", root_path=settings.root_path,
-        timeout_graceful_shutdown=2,
+        application(settings, engine), log_level="warning", log_config=None, root_path=settings.root_path,
+        timeout_graceful_shutdown=ANSWER_S,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, engine).run(sockets=[listener])
+
+
+class Server(uvicorn.Server):
+    """A server that ends the runs of its engine before it stops answering."""
+
+    def __init__(self, config: uvicorn.Config, engine: Engine) -> None:
+        super().__init__(config)
+        self._engine = engine
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Take no new runs, end those under way, let their last events out, then stop."""
+        await asyncio.to_thread(self._engine.close, DRAIN_S, CLOSING)
+        await super().shutdown(sockets)
 
 
 def _loading(settings: Settings, engine: Engine):

@@ -13,7 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _CLOSED = re.compile(
     r"/(gradio_api/)?(upload|upload_progress|file[=/]|proxy=|stream/|vibe|undo-vibe|process_recording"
-    r"|custom_component|dev/|deep_link|component_server|openapi|monitoring|svelte)"
+    r"|custom_component|call/|dev/|deep_link|component_server|openapi|monitoring|svelte)"
 )
 """Routes of the UI library that this page never uses: uploads, files, proxies, editors."""
 
@@ -70,7 +70,9 @@ class _Answer:
     async def send(self, message: Message) -> None:
         """Pass ``message`` on; hold pages back until they are whole."""
         if message["type"] == "http.response.start":
-            message["headers"] = [*message.get("headers", []), *_headers(self._nonce)]
+            # The UI library lets every other site read its answers, in a visitor's name, unless it is asked by loopback.
+            own = [pair for pair in message.get("headers", []) if not pair[0].lower().startswith(b"access-control-")]
+            message["headers"] = [*own, *_headers(self._nonce)]
             if _is_page(message):
                 self._head = message
                 return

@@ -24,8 +24,8 @@ RUN_TYPE = "application/x-unmask-run"
 """A type that no form of another site can send without asking first."""
 
 
-def studio_router(engine: Engine) -> APIRouter:
-    """Return the routes of the studio."""
+def studio_router(engine: Engine, run_bytes_max: int = RUN_BYTES_MAX) -> APIRouter:
+    """Return the routes of the studio; a run that is handed in has ``run_bytes_max`` bytes at most."""
     routes = APIRouter()
     find = finder(engine)
 
@@ -57,7 +57,7 @@ def studio_router(engine: Engine) -> APIRouter:
     async def hand_in(request: Request) -> Response:
         if request.headers.get("content-type") != RUN_TYPE:
             raise HTTPException(415, f"Send a run as {RUN_TYPE}.")
-        data = await _body(request)
+        data = await _body(request, run_bytes_max)
         try:
             parsed = await run_in_threadpool(parse_text, data)
         except RunFileError as error:
@@ -67,12 +67,12 @@ def studio_router(engine: Engine) -> APIRouter:
     return routes
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     parts, size = [], 0
     async for part in request.stream():
         size += len(part)
-        if size > RUN_BYTES_MAX:
-            raise HTTPException(413, f"The run is longer than {RUN_BYTES_MAX >> 20} MB, the limit for a run that is handed in.")
+        if size > most:
+            raise HTTPException(413, f"The run is longer than {most >> 20} MB, the limit for a run that is handed in.")
         parts.append(part)
     return b"".join(parts)
 

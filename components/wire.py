@@ -173,9 +173,9 @@ def verdict(event: End, begun: Start | None) -> dict[str, Any] | None:
     return {"task": task.name, "title": task.title, "right": judged.right, "why": judged.why}
 
 
-def queue(ahead: int, lane: int = 0) -> dict[str, Any]:
-    """Return the object that says how many runs come first."""
-    return {"lane": lane, "kind": "queue", "ahead": ahead}
+def queue(ahead: int, lane: int = 0, wait_s: float | None = None) -> dict[str, Any]:
+    """Return the object that says how many runs come first and, where it can be told, for how long."""
+    return {"lane": lane, "kind": "queue", "ahead": ahead} | ({} if wait_s is None else {"wait_s": round(wait_s, 1)})
 
 
 def pause(standing: Standing, lane: int = 0) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import threading
+import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from typing import TypeVar
@@ -16,37 +17,62 @@ from typing import TypeVar
 from backend.errors import AppError, BusyError
 from backend.explanations.base import Explaining, Progress
 from backend.explanations.latest import Latest, Superseded
+from backend.out_of_memory import OutOfMemory, is_memory
 
 log = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
+PIECE_S = 120.0
+"""Seconds that a piece of an explanation may take, unless the server's settings say otherwise."""
+
+LESS = "Ask for fewer integration steps or a shorter answer; the operator may lower --canvas-max."
+
 PLACES_MAX = 256
 """Places (a view of a visitor's page) that are remembered; the oldest is forgotten."""
 
 
 class Turn:
-    """A lock that is handed on in the order of asking: nobody who comes back at once gets it first."""
+    """A lock that is handed on in the order of asking: nobody who comes back at once gets it first.
+
+    A holder that does not come back can be given up; then it is handed on without it.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._waiting: deque[threading.Event] = deque()
-        self._taken = False
+        self._waiting: deque[tuple[int, threading.Event]] = deque()
+        self._holder: tuple[int, float] | None = None
+        """Its thread, and since when."""
 
     def __enter__(self) -> None:
         with self._lock:
-            if not self._taken:
-                self._taken = True
+            me = threading.get_ident()
+            if self._holder is None:
+                self._holder = (me, time.monotonic())
                 return
             mine = threading.Event()
-            self._waiting.append(mine)
+            self._waiting.append((me, mine))
         mine.wait()
 
     def __exit__(self, *_: object) -> None:
         with self._lock:
-            if self._waiting:
-                self._waiting.popleft().set()
-            else:
-                self._taken = False
+            if self._holder is not None and self._holder[0] == threading.get_ident():
+                self._hand_on()
+
+    def give_up(self, seconds: float) -> int | None:
+        """Hand on what one thread has held longer than ``seconds``; return the thread, None when none has."""
+        with self._lock:
+            if self._holder is None or time.monotonic() - self._holder[1] <= seconds:
+                return None
+            lost = self._holder[0]
+            self._hand_on()
+            return lost
+
+    def _hand_on(self) -> None:
+        self._holder = None
+        if self._waiting:
+            thread, event = self._waiting.popleft()
+            self._holder = (thread, time.monotonic())
+            event.set()
 
 
 class Job:
@@ -74,14 +100,25 @@ class Job:
     def do(self, work: Callable[[], object]) -> None:
         """Run ``work`` and keep what becomes of it."""
         try:
-            self.result = work()
+            result = work()
         except AppError as error:
-            self.error = error
-        except Exception:
+            self.fail(error)
+        except BaseException as error:  # an exit, too, that a model asks for: somebody waits for this
             log.exception("An explanation failed.")
-            self.error = AppError("The explanation failed inside the program; its log says more.",
-                                  "Try another method or another token.")
+            self.fail(OutOfMemory("The machine ran out of memory in this explanation.", LESS) if is_memory(error) else AppError(
+                "The explanation failed inside the program; its log says more.", "Try another method or another token."))
+        else:
+            if not self.over.is_set():
+                self.result = result
         finally:
+            self.over.set()
+            self._notify()
+
+    def fail(self, error: AppError) -> None:
+        """End with an error, unless it is over; whoever still works on it stops at the next chunk."""
+        self._left = True
+        if not self.over.is_set():
+            self.error = error
             self.over.set()
             self._notify()
 
@@ -89,8 +126,10 @@ class Job:
 class Bureau:
     """Takes explanations in and starts a thread for each; one per place, the newest."""
 
-    def __init__(self, jobs_max: int = 16) -> None:
-        self._jobs_max = jobs_max
+    def __init__(self, jobs_max: int = 16, piece_s: float = PIECE_S) -> None:
+        self._jobs_max, self._piece_s = jobs_max, piece_s
+        self._jobs: dict[int, Job] = {}
+        """By their threads."""
         self._turn = Turn()
         self._lock = threading.Lock()
         self._under_way = 0
@@ -117,11 +156,25 @@ class Bureau:
         threading.Thread(target=self._do, args=(job, latest, number, work), name="unmask-explain", daemon=True).start()
         return job
 
+    def look(self) -> None:
+        """End the explanation whose piece does not come back, so that others go on; its thread stays with the model."""
+        lost = self._turn.give_up(self._piece_s)
+        with self._lock:
+            job = None if lost is None else self._jobs.get(lost)
+        if job is not None:
+            log.error("A piece of an explanation takes longer than %g s: its thread is left behind.", self._piece_s)
+            job.fail(AppError(f"The model did not answer within {self._piece_s:g} seconds, so the explanation was ended.",
+                              "Try again later; the operator may raise --pass-time-s."))
+
     def _do(self, job: Job, latest: Latest, number: int, work: Explaining[Result]) -> None:
+        me = threading.get_ident()
+        with self._lock:
+            self._jobs[me] = job
         try:
             job.do(lambda: latest.run(self._in_turn(work), job.heard, number))
         finally:
             with self._lock:
+                del self._jobs[me]
                 self._under_way -= 1
 
     def _in_turn(self, work: Explaining[Result]) -> Explaining[Result]:

@@ -9,6 +9,7 @@ from backend.events import (
     Candidates, End, Event, ModelInfo, RunRequest, Start, Step, Totals,
 )
 from backend.models.catalogue import MODELS, ModelCard
+from backend.tally import Counts
 
 RUN_ID = "0123456789abcdef0123456789abcdef"
 MASK = 9
@@ -39,6 +40,7 @@ class FakeHandle:
 
     ahead = 2
     standing = None
+    wait_s = None
 
     def __init__(self, events: Sequence[Event], ended: bool = True) -> None:
         self.id = RUN_ID
@@ -107,7 +109,9 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", breaks: tuple = ()) -> FakeHandle:
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None, breaks: tuple = (),
+    ) -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal
@@ -118,6 +122,14 @@ class FakeEngine:
         """Keep a run that was made elsewhere."""
         self.handle = FakeHandle(events)
         return self.handle
+
+    def counts(self) -> Counts:
+        """Do nothing."""
+        return Counts(0, 0, 0, False, False)
+
+    def close(self, seconds: float | None = None, why: str = "") -> bool:
+        """Have nothing to close."""
+        return True
 
     def find(self, run_id: str) -> FakeHandle | None:
         """Know one run."""

@@ -171,7 +171,7 @@ class TwoHandles(FakeEngine):
         super().__init__(handles[0])
         self._waiting, self._refuse, self._given = list(handles), refuse, {}
 
-    def submit(self, model, request, group="", breaks=()):
+    def submit(self, model, request, *_, **__):
         if request.decoder == self._refuse:
             raise RequestError([Problem("settings.steps", "too many")])
         self.submitted.append((model, request))

@@ -6,6 +6,7 @@ Every page of these tests fails its test when it asks another host for anything,
 from __future__ import annotations
 
 import contextlib
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -28,6 +29,9 @@ NASTY = (
     "<img src=x onerror=window.ran=1>", "${window.ran=1}", "`+(window.ran=1)+`", "{{window.ran=1}}",
     "<script>window.ran=1</script>", "\u202eright to left\u202c", "half \ud800 sign", "'\"><b>bold</b>", "&lt;b&gt;",
 )
+
+OUTBOUND = ("socket.connect", "socket.getaddrinfo", "socket.sendto")
+HERE = (None, "127.0.0.1", "::1", "localhost", b"127.0.0.1", b"localhost", "")
 
 
 class FixedEngine(LocalEngine):
@@ -97,7 +101,7 @@ def opened_site(
     chosen = settings(port=free_port())
     listener = listen(chosen)
     engine = engine_of(chosen)
-    server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1, root_path=chosen.root_path))
     thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
     thread.start()
     until = time.monotonic() + WAIT_S
@@ -109,6 +113,23 @@ def opened_site(
         server.should_exit = True
         thread.join(WAIT_S)
         engine.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def no_outbound_connection() -> Iterator[None]:
+    """Fail at the end when this process, in which the servers of these tests run, has asked another host for anything."""
+    watching, asked = [True], []
+
+    def heard(event: str, details: tuple[object, ...]) -> None:
+        if watching and event in OUTBOUND:
+            host = details[0] if event == "socket.getaddrinfo" else details[1][0] if isinstance(details[1], tuple) else None
+            if host not in HERE:
+                asked.append(f"{event} {host!r}")
+
+    sys.addaudithook(heard)  # one cannot be taken away again: it is told to rest instead
+    yield
+    watching.clear()
+    assert asked == []
 
 
 @pytest.fixture(scope="session")
@@ -142,6 +163,11 @@ def hostile() -> Iterator[Site]:
 
 Visit = Callable[..., Page]
 
+WATCH_POLICY = """addEventListener('securitypolicyviolation', (event) =>
+  window.unmaskViolated?.(`${event.effectiveDirective} forbids ${event.blockedURI} ${event.sample}`), true)"""
+OF_POLICY = ("inline event handler", "Content Security Policy")
+"""How a browser names a violation of the content security policy; a test that provokes one bears it by these words."""
+
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Visit]:
@@ -156,6 +182,9 @@ def visit(browser: Browser) -> Iterator[Visit]:
         context = browser.new_context(
             viewport={"width": width, "height": height}, color_scheme="dark" if dark else "light", **options)
         contexts.append(context)
+        if not (bears and any(words in bears for words in OF_POLICY)):
+            context.expose_binding("unmaskViolated", lambda _, said: trouble.append(f"violated the policy: {said}"))
+            context.add_init_script(WATCH_POLICY)
         page = context.new_page()
         host = urlsplit(address).netloc
         page.on("request", lambda asked: trouble.append(f"asked {asked.url}")

@@ -84,3 +84,50 @@ def test_twenty_clients_of_the_embedded_model(serve: Callable[..., Served], tiny
     for seed, (_, saved) in results.items():
         assert same_run(parse_run(saved), tuple(run(tiny, RunRequest("llada", prompt="2+2=", length=12, seed=seed))))
     assert len(results) == CLIENTS
+
+
+SECOND = json.dumps({"model": "tiny-diffusion", "decoder": "fast_dllm", "settings": {"threshold": 0.9}})
+
+
+def compared(served: Served, seed: int) -> tuple[list[dict], list[bytes]]:
+    """Run one comparison to its end as a client does; return its messages and both saved runs."""
+    visitor = Visitor(served.address)
+    visitor.arrive()
+    visitor.call("submit", prompt="sum: 12+34=", length="5", seed=str(seed), second=SECOND).finish()
+    messages = [json.loads(text) for text in visitor.call("stream").texts()]
+    saved = [visitor.get(f"/runs/{run_id}/run.unmask")[1] for run_id in messages[0]["runs"]]
+    visitor.close()
+    return messages, saved
+
+
+def compare_at_once(served: Served, model: object, clients: int) -> None:
+    """Let so many clients compare at once; each gets both runs as it would alone, and no message of another's."""
+    results: dict[int, tuple[list[dict], list[bytes]]] = {}
+    threads = [threading.Thread(target=lambda seed=seed: results.update({seed: compared(served, seed)})) for seed in range(clients)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(results) == list(range(clients))
+    seen: set[str] = set()
+    for seed, (messages, saved) in results.items():
+        requests = [RunRequest("llada", prompt="sum: 12+34=", length=5, seed=seed),
+                    RunRequest("fast_dllm", prompt="sum: 12+34=", length=5, seed=seed, settings={"threshold": 0.9})]
+        for data, request in zip(saved, requests, strict=True):
+            assert same_run(parse_run(data), tuple(run(model, request)))
+        assert all(message["runs"] == messages[0]["runs"] for message in messages)
+        assert not seen & set(messages[0]["runs"])
+        seen |= set(messages[0]["runs"])
+        for lane, data in enumerate(saved):
+            kinds = [event["kind"] for message in messages for event in message["events"] if event.get("lane", 0) == lane and event["kind"] != "queue"]
+            assert kinds == ["start", *["step"] * (len(parse_run(data)) - 2), "end"]
+    print(f"{clients} comparisons at once: {2 * clients} runs, each the same_run as alone, every event once and none of another's")
+
+
+def test_clients_that_compare_at_once_each_get_their_own_runs(serve: Callable[..., Served], tiny: object) -> None:
+    compare_at_once(serve(tiny), tiny, 4)
+
+
+@pytest.mark.nightly
+def test_twenty_clients_compare_on_the_embedded_model_at_once(serve: Callable[..., Served], tiny: object) -> None:
+    compare_at_once(serve(tiny), tiny, CLIENTS)

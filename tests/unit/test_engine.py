@@ -351,4 +351,21 @@ def test_closing_ends_every_run_and_the_thread(open_engine: Start_, gated: Gated
     closing.join(WAIT_S)
     assert not closing.is_alive()
     assert [finished(run)[-1].reason for run in runs] == ["cancelled", "cancelled"]
-    assert not [thread for thread in threading.enumerate() if thread.name == "unmask-owner" and thread is engine._owner]
+    assert not [thread for thread in threading.enumerate() if thread is engine._worker.thread]
+
+
+def test_a_wait_is_told_from_how_long_the_last_runs_took(open_engine: Start_, gated: GatedModel) -> None:
+    clock = Clock()
+    engine = open_engine(clock=clock, max_running=1)
+    first = engine.submit(NAME, ask(length=1))
+    assert gated.entered.acquire(timeout=WAIT_S) and first.wait_s is None
+    clock.now = 6.0
+    gated.permits.release(1)
+    ended(first)
+    engine.submit(NAME, ask(length=1))
+    assert gated.entered.acquire(timeout=WAIT_S)
+    waiting = [engine.submit(NAME, ask(length=1)) for _ in range(3)]
+    assert [(handle.ahead, handle.wait_s) for handle in waiting] == [(0, 6.0), (1, 12.0), (2, 18.0)]
+    gated.permits.release(10)
+    for handle in waiting:
+        ended(handle)

@@ -65,3 +65,42 @@ def test_an_option_that_does_not_exist_ends_the_program(capsys: pytest.CaptureFi
     with pytest.raises(SystemExit) as ended:
         Settings.from_args(["--modle", "x"], {})
     assert ended.value.code == 2 and "--modle" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("item", NUMBERS, ids=lambda item: item.name)
+def test_every_limit_holds_at_its_ends_on_the_command_line_and_in_the_environment_and_is_printed(item: object) -> None:
+    low, high = item.metadata["low"], item.metadata["high"]
+    for value in (low, high):
+        for given in (Settings.from_args([flag(item.name), str(value)], {}), Settings.from_args([], {f"UNMASK_{item.name.upper()}": str(value)})):
+            assert getattr(given, item.name) == value
+            line = next(line for line in given.describe().splitlines() if line.split(" = ")[0].strip() == item.name)
+            assert line.split(" = ")[1].split()[0] == str(value) and f"{low} to {high}" in line and item.metadata["help"] in line
+    for value in (low - 1, high + 1):
+        for argv, environment in (([f"{flag(item.name)}={value}"], {}), ([], {f"UNMASK_{item.name.upper()}": str(value)})):
+            with pytest.raises(RequestError, match=f"{item.name}: {value} is outside {low} to {high}; give a value in that range"):
+                Settings.from_args(argv, environment)
+
+
+CHOICES = [item for item in fields(Settings) if item.metadata["choices"]]
+
+
+@pytest.mark.parametrize("item", CHOICES, ids=lambda item: item.name)
+def test_every_choice_is_taken_and_nothing_else(item: object) -> None:
+    for choice in item.metadata["choices"]:
+        assert getattr(Settings.from_args([flag(item.name), choice], {}), item.name) == choice
+    for wrong in ("", "nothing", item.metadata["choices"][0] + "x"):
+        with pytest.raises(RequestError, match="is not a choice; choose one of"):
+            Settings.from_args([f"{flag(item.name)}={wrong}"], {})
+
+
+def test_a_login_is_never_printed() -> None:
+    given = Settings.from_args(["--auth", "ada:engine-of-1843"], {})
+    assert given.auth == "ada:engine-of-1843"
+    for said in (given.describe(), repr(given), str(given)):
+        assert "1843" not in said and "ada" not in said
+    assert "auth = (given)" in given.describe() and "auth = (none)" in Settings().describe()
+
+
+def test_what_nobody_asked_for_is_off() -> None:
+    quiet = Settings()
+    assert (quiet.host, quiet.metrics, quiet.auth, quiet.engine) == ("127.0.0.1", "off", "", "local")

@@ -1,0 +1,100 @@
+"""One visitor who asks for very much makes nobody else wait: the next places are those of the others.
+
+As a browser sees it, with its figures: ``python -m pytest tests/load/test_fair.py -s``
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from backend import RunRequest
+from backend.engine import RunHandle
+from backend.errors import BusyError
+from backend.events import Event, Start
+from tests.load.client import Visitor
+from tests.load.conftest import Served, SlowModel, until
+
+LENGTH, GREEDY, OTHERS = 24, 12, 4
+REQUEST = RunRequest("llada", prompt="2+2=", length=LENGTH)
+
+
+def begun_at(handle: RunHandle) -> float:
+    """Return when a run began, waiting for its end."""
+    events: list[Event] = [event for batch in handle.batches(0.0) for event in batch]
+    assert isinstance(events[0], Start) and events[-1].reason == "done"
+    return handle.times[0]
+
+
+@pytest.mark.parametrize("places", [1, 2])
+def test_the_next_places_are_those_of_the_other_visitors(serve: Callable[..., Served], places: int) -> None:
+    served = serve(SlowModel(), max_running=places)
+    served.model.pass_s = 0.005
+    served.engine.load("tiny-diffusion")
+    greedy = [served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(GREEDY)]
+    until(lambda: len(served.engine._running) == places)
+    others = [served.engine.submit("tiny-diffusion", REQUEST, visitor=f"other {number}") for number in range(OTHERS)]
+    assert [handle.ahead for handle in others] == list(range(OTHERS))
+    begun: dict[str, float] = {}
+    threads = [threading.Thread(target=lambda item=item: begun.update({item.id: begun_at(item)})) for item in (*greedy, *others)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    order = sorted(begun, key=begun.get)
+    assert {handle.id for handle in others} == set(order[places : places + OTHERS])
+
+
+def test_a_visitor_has_so_many_runs_at_a_time_and_others_none_the_less(serve: Callable[..., Served]) -> None:
+    served = serve(SlowModel(), visitor_runs=2)
+    served.model.pass_s = 0.05
+    taken = [served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(2)]
+    with pytest.raises(BusyError, match="2 of your runs are not over; the limit is 2"):
+        served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy")
+    taken.append(served.engine.submit("tiny-diffusion", REQUEST, visitor="another"))
+    for handle in taken:
+        handle.cancel()
+
+
+def waited(address: str, seed: int, found: dict[int, tuple[float, float]]) -> None:
+    """Press Run as a page does; note the seconds until the run began, and those that it took."""
+    visitor = Visitor(address)
+    visitor.arrive()
+    visitor.call("submit", prompt="2+2=", length=str(LENGTH), seed=str(seed)).finish()
+    asked, began = time.monotonic(), None
+    for text in visitor.call("stream").texts():
+        kinds = [event["kind"] for event in json.loads(text)["events"]]
+        if began is None and "start" in kinds:
+            began = time.monotonic()
+    found[seed] = (began - asked, time.monotonic() - began)
+    visitor.close()
+
+
+def test_four_visitors_beside_a_greedy_one_wait_less_than_two_run_lengths(serve: Callable[..., Served]) -> None:
+    """Every open page is a visitor; the greedy one is a page whose runs are asked for without an end."""
+    served = serve(SlowModel())
+    served.model.pass_s = 0.02
+    greedy = Visitor(served.address)
+    greedy.arrive()
+    alone: dict[int, tuple[float, float]] = {}
+    waited(served.address, 99, alone)  # what the first call of everything costs is not a wait
+    threads = []
+    for seed in range(GREEDY):
+        messages = greedy.call("submit", prompt="2+2=", length=str(LENGTH), seed=str(seed))
+        messages.finish()
+    handles = [handle for handle, _ in (*served.engine._running.values(), *served.engine._queued)]
+    assert len({handle.visitor for handle in handles}) == 1 and len(handles) > served.engine._settings.max_running
+    threads = [threading.Thread(target=begun_at, args=(handle,)) for handle in handles]
+    found: dict[int, tuple[float, float]] = {}
+    threads += [threading.Thread(target=waited, args=(served.address, 100 + number, found)) for number in range(OTHERS)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    length = max(took for _, took in found.values())
+    print(f"four others waited {', '.join(f'{wait / length:.2f}' for wait, _ in found.values())} run lengths of {length:.2f} s")
+    assert len(found) == OTHERS and max(wait for wait, _ in found.values()) < 2 * length
