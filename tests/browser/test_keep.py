@@ -161,7 +161,7 @@ def test_two_tabs_that_write_the_same_run_keep_it_once_and_whole(real: Site, vis
     run_id = page.evaluate("window.unmask.trace.start.run")
     other = page.context.new_page()
     other.goto(f"{real.address}/#run={run_id}")
-    other.wait_for_function("run => window.unmask?.trace.start?.run === run && window.unmask.trace.end", arg=run_id)
+    other.wait_for_function("run => window.unmask?.trace?.start?.run === run && window.unmask.trace.end", arg=run_id)
     for tab in (page, other):  # both are under way before either is awaited
         tab.get_by_role("button", name="Save", exact=True).dispatch_event("click")
     for tab in (page, other):
