@@ -103,7 +103,7 @@ class LocalEngine:
         self._queued = Waiting()
         self._running: dict[str, Item] = {}
         self._kept = KeptRuns(settings.kept_runs, settings.kept_mb << 20)
-        self._pauses = Pauses(settings.max_running, settings.paused_s, self._clock)
+        self.pauses = Pauses(settings.max_running, settings.paused_s, self._clock)
         self._cancels: dict[str, str] = {}
         self._unloaded: set[str] = set()
         self._closed = False
@@ -234,7 +234,7 @@ class LocalEngine:
 
     def _decoding(self) -> list[Item]:
         """Return the runs that have a place: one that stands gives it up."""
-        return [item for run_id, item in self._running.items() if run_id not in self._pauses.held]
+        return [item for run_id, item in self._running.items() if run_id not in self.pauses.held]
 
     def _full(self) -> bool:
         room = self._settings.max_running - len(groups_of(self._decoding()))
@@ -269,7 +269,7 @@ class LocalEngine:
     def wish(self, handle: RunHandle, what: str) -> None:
         """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
         with self._wake:
-            self._pauses.wish(handle.id, what)
+            self.pauses.wish(handle.id, what)
             self._wake.notify_all()
 
     def ahead_of(self, handle: RunHandle) -> int:
@@ -322,13 +322,13 @@ class LocalEngine:
     def orders(self, worker: Worker) -> Orders | None:
         """Wait until there is something to do and return it; None when the worker is to end."""
         with self._wake:
-            self._wake.wait_for(lambda: worker.left or self._stirs(), LOOK_S if self._pauses.held else None)
+            self._wake.wait_for(lambda: worker.left or self._stirs(), LOOK_S if self.pauses.held else None)
             if worker.left:
                 return None
-            self._pauses.honour(lambda run_id: worker.stand(self._running[run_id][0].model_name, run_id))
-            self._pauses.expire()
-            self._pauses.tell()
-            released = self._pauses.release(groups_of(self._decoding()), self._settings.max_running)
+            self.pauses.honour(lambda run_id: worker.stand(self._running[run_id][0].model_name, run_id))
+            self.pauses.expire()
+            self.pauses.tell()
+            released = self.pauses.release(groups_of(self._decoding()), self._settings.max_running)
             unloaded, self._unloaded = self._unloaded, set()
             ended, self._cancels = self._cancels | self._unread(), {}
             for handle in self._queued.drop(ended):
@@ -343,18 +343,7 @@ class LocalEngine:
             return Orders(unloaded, ended, admitted, [self._running[run_id][0] for run_id in released])
 
     def _stirs(self) -> bool:
-        return bool(len(self._queued) or self._decoding() or self._closed or self._unloaded or self._cancels or self._pauses.stirs)
-
-    def stopped(self, worker: Worker) -> None:
-        """Say of the runs that stopped in this turn that they stand: their last step is out."""
-        with self._wake:
-            if not worker.left:
-                self._pauses.tell()
-
-    @property
-    def pauses(self) -> Pauses:
-        """Which runs stand; the worker's to ask."""
-        return self._pauses
+        return bool(len(self._queued) or self._decoding() or self._closed or self._unloaded or self._cancels or self.pauses.stirs)
 
     def _unread(self) -> dict[str, str]:
         """Return the runs that nobody reads: their visitor left before the first event, or without a word."""
@@ -382,7 +371,7 @@ class LocalEngine:
 
     def _over(self, handle: RunHandle, end: End) -> None:
         """Note that a run is over; one that is not kept is read by whoever drives its group."""
-        self._pauses.forget(handle.id)
+        self.pauses.forget(handle.id)
         if handle.admitted_at is not None and handle.standing is None:  # how long a pause was says nothing of the next run
             self._lengths.append(self._clock() - handle.admitted_at)
         if handle.kept:

@@ -52,6 +52,9 @@ class Orders:
 class Employer(Protocol):
     """What a worker asks of its engine."""
 
+    pauses: Pauses
+    """Which runs stand."""
+
     def orders(self, worker: Worker) -> Orders | None:
         """Wait until there is something to do; None when the worker is to end."""
 
@@ -60,13 +63,6 @@ class Employer(Protocol):
 
     def fail(self, worker: Worker, message: str) -> None:
         """End every run with an error."""
-
-    def stopped(self, worker: Worker) -> None:
-        """Say of the runs that stopped in this turn that they stand."""
-
-    @property
-    def pauses(self) -> Pauses:
-        """Which runs stand."""
 
 
 @dataclass(frozen=True)
@@ -113,7 +109,6 @@ class Worker:
                     for run_id, why in orders.ended.items():
                         self._engine.deliver(self, room.lanes.cancel(run_id, why))
                 self._take_turns()
-                self._engine.stopped(self)
             except BaseException:  # an exit, too, that a model asks for: nobody else decodes
                 log.exception("The owner thread met a failure; the runs it held are ended.")
                 self._fail()
