@@ -83,13 +83,16 @@ def _run(arguments: argparse.Namespace) -> int:
     )
     model = load_model(arguments.model, mask_id=arguments.mask_id)
     events = []
-    for event in run(model, request):
-        events.append(event)
-        for line in to_lines([event]):
-            _say(line)
-    if arguments.out:
+    try:
+        for event in run(model, request):
+            events.append(event)
+            for line in to_lines([event]):
+                _say(line)
+    except KeyboardInterrupt:
+        sys.stderr.write("Stopped; what was decoded is kept.\n")
+    if arguments.out and events:
         save_run(events, arguments.out)
-    return 1 if events[-1].reason == "error" else 0
+    return 0 if events and getattr(events[-1], "reason", "error") != "error" else 1
 
 
 def _ids(text: str | None) -> tuple[int, ...] | None:

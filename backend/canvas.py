@@ -14,6 +14,9 @@ from backend.events import End, Event, Start, Step
 if TYPE_CHECKING:
     from backend.shapes import Float
 
+OPEN = -1
+"""Stands for an open position on the canvas of a model without a mask token."""
+
 SAME_NUMBER = 1e-5
 """Largest difference of two numbers that ``same_run`` still calls equal."""
 

@@ -14,6 +14,7 @@ from math import isfinite
 from types import NoneType, UnionType
 from typing import Any, ClassVar, Union, get_args, get_origin, get_type_hints
 
+from backend.canvas import OPEN
 from backend.events import Branch, End, Event, Start, Step
 
 CANVAS_MAX = 65536
@@ -41,9 +42,14 @@ def check_run(events: Sequence[Event]) -> None:
         if isinstance(event, Step):
             count += 1
             _refuse_unless(event.index == count, f"Step {event.index} stands where step {count} belongs.")
-            length = _check_step(event, length, start.model.vocab_size)
+            length = _check_step(event, length, start.model.vocab_size, _known(start))
         elif isinstance(event, Branch):
             _check_places(f"Branch {event.node}", (at for at, _, _ in event.writes), length)
+
+
+def _known(start: Start) -> set[int]:
+    """Return the ids beyond the vocabulary that may stand on a run's canvas: what marks an open place."""
+    return {OPEN, start.model.mask_id} - {None}
 
 
 def _check_start(start: Start) -> None:
@@ -51,10 +57,12 @@ def _check_start(start: Start) -> None:
     _refuse_unless(length <= CANVAS_MAX, f"The canvas has {length} positions; the limit is {CANVAS_MAX}.")
     _refuse_unless(0 <= start.prompt_length <= length, f"The prompt has {start.prompt_length} of {length} positions.")
     _refuse_unless(vocabulary >= 2, f"The vocabulary has {vocabulary} entries; at least 2 are needed.")
+    _refuse_unless(all(0 <= token < vocabulary or token in _known(start) for token in start.canvas),
+                   f"The canvas holds a token outside the vocabulary of {vocabulary}.")
     _refuse_unless(all(0 <= begin <= end <= length for begin, end in start.blocks), "A block reaches beyond the canvas.")
 
 
-def _check_step(step: Step, length: int, vocabulary: int) -> int:
+def _check_step(step: Step, length: int, vocabulary: int, known: set[int]) -> int:
     """Return the length of the canvas after a step; raise ``ValueError`` for one that cannot be made."""
     who = f"Step {step.index}"
     _check_places(who, step.masked, length)
@@ -65,6 +73,8 @@ def _check_step(step: Step, length: int, vocabulary: int) -> int:
     _refuse_unless(len(kept.positions) == len(kept.ids) == len(kept.probabilities) and
                    all(len(a) == len(b) for a, b in zip(kept.ids, kept.probabilities, strict=True)),
                    f"{who} has candidates that do not belong together.")
+    _refuse_unless(all(0 <= token < vocabulary or token in known for row in kept.ids for token in row),
+                   f"{who} weighs a token outside the vocabulary of {vocabulary}.")
     for at, count in step.grows:
         _refuse_unless(0 <= at <= length and 0 <= count and length + count <= CANVAS_MAX,
                        f"{who} puts {count} masks at {at} into a canvas of {length} positions; the limit is {CANVAS_MAX}.")
@@ -91,6 +101,8 @@ def fits(value: Any, hint: Any) -> bool:
         return any(fits(value, item) for item in inner)
     if origin is tuple:
         return isinstance(value, tuple) and _tuple_fits(value, inner)
+    if isinstance(hint, type) and issubclass(hint, tuple):  # a named tuple, each field by its own hint
+        return type(value) is hint and all(map(fits, value, get_type_hints(hint).values()))
     if is_dataclass(hint):
         return isinstance(value, hint) and all(fits(getattr(value, name), item) for name, item in _hints(hint))
     return isinstance(value, dict) and all(fits(key, inner[0]) and fits(item, inner[1]) for key, item in value.items())

@@ -80,7 +80,7 @@ class _Run:
         """Return what a token says in any vocabulary: the end of sequence, or its text."""
         if token is None:
             return None
-        return ("end",) if token == self.start.model.eos_id else self.texts.get(token, f"⟨{token}⟩")
+        return ("end",) if token in {self.start.model.eos_id, *self.start.model.stop_ids} else self.texts.get(token, f"⟨{token}⟩")
 
 
 def compare(

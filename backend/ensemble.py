@@ -140,9 +140,10 @@ def write_steps(events: Sequence[Event]) -> tuple[int | None, ...]:
 
 
 def answer_steps(events: Sequence[Event]) -> tuple[int | None, ...]:
-    """Return ``write_steps`` up to the first end-of-sequence, it included."""
-    eos, standing = start_of(events).model.eos_id, _standing(events)
-    ends = [at for at, (_, token) in enumerate(standing) if token == eos and eos is not None]
+    """Return ``write_steps`` up to the first token that ends an answer, it included."""
+    model, standing = start_of(events).model, _standing(events)
+    stops = {*model.stop_ids, model.eos_id} - {None}
+    ends = [at for at, (_, token) in enumerate(standing) if token in stops]
     return tuple(step for step, _ in standing[: ends[0] + 1 if ends else len(standing)])
 
 

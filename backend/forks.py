@@ -23,6 +23,7 @@ from backend.decoders.base import Choice, Decoder, Layout, resolved
 from backend.decoders.catalogue import find_decoder
 from backend.errors import AppError, Problem, RequestError
 from backend.events import Edit, Event, Fork, RunRequest
+from backend.fitting import unfit
 
 if TYPE_CHECKING:
     from backend.models.base import Model
@@ -87,19 +88,31 @@ def _wrong(model: Model, request: RunRequest, fork: Fork, layout: Layout) -> Ite
         yield f"There is no decoder {fork.decoder!r} to go on with."
     elif decoder and decoder.needs - model.capabilities:
         yield f"{decoder.name} needs a model that offers {', '.join(sorted(decoder.needs - model.capabilities))}; {model.name} does not."
-    following = decoder or find_decoder(request.decoder)
-    if following and fork.settings:
-        yield from (f"{problem.field}: {problem.message}" for problem in resolved(following, fork.settings, layout)[1])
+    else:
+        yield from _unfit(model, decoder or find_decoder(request.decoder), fork, layout)
     fixed = {positions.start + at for at in request.fixed}
     for action, position, token in fork.edits:
         if action not in ACTIONS:
             yield f"{action!r} is not a change; the changes are {', '.join(ACTIONS)}."
-        if position not in positions:
+        if isinstance(position, bool) or not isinstance(position, int) or position not in positions:
             yield f"Position {position!r} is outside the answer; give {positions.start} to {positions.stop - 1}."
         elif position in fixed:
             yield f"Position {position} is fixed by the request; change the request instead."
-        if action in ("write", "forbid", "pin") and (not isinstance(token, int) or not 0 <= token < model.vocab_size or token == model.mask_id):
+        no_id = isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < model.vocab_size
+        if action in ("write", "forbid", "pin") and (no_id or token == model.mask_id):
             yield f"Token {token!r} cannot be meant; give 0 to {model.vocab_size - 1}, and not the mask."
+
+
+def _unfit(model: Model, following: Decoder | None, fork: Fork, layout: Layout) -> Iterator[str]:
+    """Yield what keeps the decoder that goes on from working on the canvas of the run."""
+    if following is None or (fork.decoder is None and not fork.settings):
+        return
+    settings, wrong = resolved(following, fork.settings, layout)
+    for problem in wrong or unfit(model, following, settings, layout):
+        yield f"{problem.field}: {problem.message}"
+    if not wrong and following.extent(settings, layout) != layout.length:
+        yield (f"{following.name} fills whole blocks, which would make the answer {following.extent(settings, layout)} positions long; "
+               f"this one has {layout.length}. Go on with another decoder, or begin with {following.name}.")
 
 
 class Interventions:

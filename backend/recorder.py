@@ -7,6 +7,7 @@ from typing import Any
 
 from backend.errors import Problem, RequestError
 from backend.events import Event, RunRequest
+from backend.forks import BARRED
 from backend.models.base import Model
 from backend.observing import Observer
 from backend.shapes import Float
@@ -61,16 +62,20 @@ class Recorder:
         """Record one pass: its logits [L, V] for the canvas as it stood, and what was changed.
 
         ``rows`` counts sequences x positions computed in this pass, one canvas unless given.
-        Raises ``RequestError`` when the logits do not have a row per canvas position.
+        Raises ``RequestError`` when the logits do not have a row per canvas position, or a change names a position or
+        a token that is not there.
         """
         logits = logits.squeeze(0) if logits.dim() == 3 else logits
         if logits.shape != (len(self.canvas), self._model.vocab_size):
             raise RequestError([Problem("logits", f"The shape is {list(logits.shape)}; give [{len(self.canvas)}, {self._model.vocab_size}].")])
+        logits = _finite(logits.float())
+        changes = [(int(at), int(token)) for at, token in writes]
+        _check_changes(changes, [int(at) for at in erases], *logits.shape)
         masked = self.masked
         self._tape.count_pass(len(self.canvas) if rows is None else rows)
-        probs = logits.float().log_softmax(dim=-1).exp()
+        probs = logits.log_softmax(dim=-1).exp()
         # Tokens and positions often come as tensors of one number; events hold plain ones.
-        written = tuple((int(at), int(token), float(probs[int(at), int(token)])) for at, token in writes)
+        written = tuple((at, token, float(probs[at, token])) for at, token in changes)
         seen = self._observer.observe(logits[list(masked)], masked)
         event = self._tape.step(seen, written, erases=tuple(map(int, erases)), notes=dict(notes or {}))
         self._events.append(event)
@@ -79,3 +84,17 @@ class Recorder:
     def events(self, reason: str = "done") -> tuple[Event, ...]:
         """Return the run so far, closed by an ``End``."""
         return (*self._events, self._tape.end(reason))
+
+
+def _finite(logits: Float["L V"]) -> Float["L V"]:
+    """Return logits with minus infinity, by which loops rule a token out, as a number whose probability is 0 all the same."""
+    return logits.maximum(logits.amax(dim=-1, keepdim=True) - BARRED)
+
+
+def _check_changes(writes: Sequence[tuple[int, int]], erases: Sequence[int], length: int, vocabulary: int) -> None:
+    wrong = [Problem("writes", f"Position {at} is outside the canvas; give 0 to {length - 1}.") for at, _ in writes if not 0 <= at < length]
+    wrong += [Problem("writes", f"Token {token} is outside the vocabulary; give 0 to {vocabulary - 1}.")
+              for _, token in writes if not 0 <= token < vocabulary]
+    wrong += [Problem("erases", f"Position {at} is outside the canvas; give 0 to {length - 1}.") for at in erases if not 0 <= at < length]
+    if wrong:
+        raise RequestError(wrong)

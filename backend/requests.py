@@ -7,13 +7,14 @@ from dataclasses import asdict, dataclass, replace
 from operator import index
 from typing import Any
 
+from backend.canvas import OPEN
 from backend.decoders.base import Decoder, Layout, resolved
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.errors import ModelError, Problem, RequestError
 from backend.events import RunRequest
+from backend.fitting import lacking, unfit
 from backend.forks import checked as checked_forks
 from backend.models.base import Model
-from backend.tape import OPEN
 
 SEED_MAX = 2**63 - 1
 TOP_K_MAX = 64
@@ -56,8 +57,7 @@ def prepare(model: Model, request: RunRequest, *, canvas_max: int | None = None)
     settings, wrong = resolved(decoder, request.settings, layout)
     if any(problem.field == "length" for problem in problems):
         raise RequestError([*problems, *wrong])
-    wrong = (wrong or decoder.check(settings, layout) or _unwritable(model, decoder.tokens(settings))
-             or _lacking(model, decoder, decoder.wants(settings) - decoder.needs))
+    wrong = wrong or unfit(model, decoder, settings, layout)
     if problems or wrong:
         raise RequestError([*problems, *wrong])
     extent = decoder.extent(settings, layout)
@@ -118,26 +118,8 @@ def _decoder(model: Model, name: str, problems: list[Problem]) -> Decoder | None
         names = ", ".join(item.name for item in DECODERS)
         problems.append(Problem("decoder", f"There is no decoder {name!r}; the decoders are {names}."))
         return None
-    problems.extend(_lacking(model, decoder, decoder.needs))
+    problems.extend(lacking(model, decoder, decoder.needs))
     return decoder
-
-
-def _lacking(model: Model, decoder: Decoder, needs: frozenset[str]) -> list[Problem]:
-    lacking = ", ".join(sorted(needs - model.capabilities))
-    if not lacking:
-        return []
-    if decoder.needs <= model.capabilities:
-        return [Problem("decoder", f"With these settings {decoder.name} needs a model that offers {lacking}; {model.name} does not. "
-                                   "Choose other settings or another model.")]
-    fitting = ", ".join(item.name for item in DECODERS if item.needs <= model.capabilities)
-    remedy = f"Decoders that fit it: {fitting}." if fitting else "Choose another model."
-    return [Problem("decoder", f"{decoder.name} needs a model that offers {lacking}; {model.name} does not. {remedy}")]
-
-
-def _unwritable(model: Model, named: Mapping[str, tuple[int, ...]]) -> list[Problem]:
-    return [Problem(f"settings.{name}", f"Token {token} cannot be written; give an id from 0 to {model.vocab_size - 1}, not the mask.")
-            for name, tokens in named.items() for token in tokens
-            if not 0 <= token < model.vocab_size or token == model.mask_id]
 
 
 def _check_numbers(model: Model, request: RunRequest, problems: list[Problem]) -> None:

@@ -76,16 +76,21 @@ class Shelf:
         self._loaded.pop(self._source_of(name), None)
 
     def _load(self, source: str) -> object:
+        model = self._loaded.get(source)
+        if model is not None:  # whoever has a model does not wait for one that is being loaded
+            return model
         with self._loading:
-            if source not in self._loaded:
+            model = self._loaded.get(source)
+            if model is None:
                 self._check_room()
                 from backend.models.loading import load_model  # pulls in torch: not at page start
 
                 try:
-                    self._loaded[source] = load_model(source, progress=lambda share: self._shares.update({source: share}))
+                    model = load_model(source, progress=lambda share: self._shares.update({source: share}))
                 finally:
                     self._shares.pop(source, None)
-            return self._loaded[source]
+                self._loaded[source] = model
+            return model
 
     def _source_of(self, name: str) -> str:
         return next((source for source, card in list(self._opened.items()) if card.name == name), name)

@@ -7,13 +7,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
-from backend.canvas import answer_ids, apply
+from backend.canvas import OPEN, answer_ids, apply
 from backend.events import Candidates, End, RunRequest, Start, Step, Totals, Write
 from backend.models.base import Model
 from backend.observing import Seen
-
-OPEN = -1
-"""Stands for an open position on the canvas of a model without a mask token."""
 
 
 class Tape:

@@ -228,6 +228,10 @@ class World:
         self._seen = self._observer.observe(logits, positions, self.masked)
         return self.view(self._seen)
 
+    def barred(self, logits: Float["M V"], positions: Sequence[int]) -> Float["M V"]:
+        """Return logits in which the tokens that the reader forbids are impossible, for a decoder that draws from them itself."""
+        return self._interventions.allowed(logits, positions, self.next_step)
+
     def peek(self, logits: Float["M V"], positions: tuple[int, ...]) -> View:
         """Return the view of logits that belong to no step of the canvas, such as another beam's."""
         return self.view(glance(self._interventions.allowed(logits, positions, self.next_step), positions, self.mask_id))

@@ -123,21 +123,28 @@ def main() -> None:
     """Measure what is missing and write the page."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    try_claims(arguments.out, arguments.table, arguments.prompts, tasks=arguments.tasks, only=arguments.only)
+
+
+def try_claims(out: Path, table: Path, prompts: int, *, tasks: str = "", only: str = "") -> None:
+    """Write ``claims.md`` into ``out``, and into ``claims.csv`` the rows that neither it nor ``table`` has yet.
+
+    ``tasks``, ``only``: comma separated names of tasks and of claims; all when empty.
+    """
     model = load_model(MODEL)
-    rows = {row.key: row for row in (*read_table(arguments.out / "claims.csv"), *read_table(arguments.table))}
-    own = {row.key for row in read_table(arguments.out / "claims.csv")}
-    tasks = [task for task in TASKS if task.model == model.name and (not arguments.tasks or task.name in arguments.tasks.split(","))]
-    asked = [item for item in (*COMPARISONS, *CHECKS) if not arguments.only or item.name in arguments.only.split(",")]
+    rows = {row.key: row for row in (*read_table(out / "claims.csv"), *read_table(table))}
+    own = {row.key for row in read_table(out / "claims.csv")}
+    tried = [task for task in TASKS if task.model == model.name and (not tasks or task.name in tasks.split(","))]
+    asked = [item for item in (*COMPARISONS, *CHECKS) if not only or item.name in only.split(",")]
     needed = {cell.key: cell for item in asked if isinstance(item, Comparison)
-              for task in tasks for arm in (item.ours, item.base) for cell in [arm.cell(model, task, arguments.prompts)]}
+              for task in tried for arm in (item.ours, item.base) for cell in [arm.cell(model, task, prompts)]}
     missing = [cell for key, cell in needed.items() if key not in rows or rows[key].passes_sd is None]
     for cell in tqdm(missing, desc="claims", unit="cell"):
         rows[cell.key] = measured(cell)
         own.add(cell.key)
-        write_table(arguments.out / "claims.csv", [rows[key] for key in own])
-    parts = [part for item in asked for part in _part(item, model, tasks, rows, arguments.prompts)]
-    page = arguments.out / "claims.md"
-    page.write_text("\n".join([*_head(arguments.prompts, tasks), *parts]) + "\n", encoding="utf-8")
+        write_table(out / "claims.csv", [rows[key] for key in own])
+    parts = [part for item in asked for part in _part(item, model, tried, rows, prompts)]
+    (out / "claims.md").write_text("\n".join([*_head(prompts, tried), *parts]) + "\n", encoding="utf-8")
 
 
 def _arguments() -> argparse.Namespace:

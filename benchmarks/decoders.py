@@ -1,6 +1,7 @@
 """Every decoder that fits a model, on every task of it: right answers, passes, time, as a table and a page.
 
     python -m benchmarks.decoders                       # 100 held-out prompts a task, one setting a decoder
+    python -m benchmarks.decoders --claims              # and docs/claims.md from the same rows
     python -m benchmarks.decoders --full                # 300 prompts, every setting: long, for the night
     python -m benchmarks.decoders --report-only         # the page again, from the table
 
@@ -69,7 +70,7 @@ SETTINGS: dict[str, tuple[Given, ...]] = {
     "ccd": (_fixed(), _fixed(adaptive=False), _fixed(mode="release"), _fixed(mode="release", adaptive=False)),
     "order_token_search": (_fixed(), _fixed(beams=1), _fixed(beams=2), _fixed(beams=8), _fixed(search="token_only"), _fixed(search="order_only")),
     "explore_then_exploit": (_fixed(), _fixed(explore=0), _fixed(explore=0, window=1), _fixed(lookahead=4), _fixed(trigger="always")),
-    "focus": (_fixed(), _fixed(alpha=1.0), _fixed(alpha=4.0)),
+    "focus": (_fixed(), _fixed(alpha=1.0), _fixed(alpha=4.0), _fixed(mode="faithful"), _fixed(mode="faithful", alpha=1000.0)),
     "assd": (_fixed(temperature=0.0), _fixed(temperature=0.0, order="entropy"), _fixed()),
     "wedlm": (_fixed(), _fixed(window=8), _fixed(entropy_threshold=0.1)),
     "left_to_right": (_fixed(), _fixed(tokens_per_step=2)),
@@ -143,6 +144,10 @@ def main() -> None:
             rows[cell.key] = measured(cell)
             write_table(table, list(rows.values()))
     write_report(page, [asdict(row) for row in rows.values()])
+    if arguments.claims:
+        from benchmarks.claims import try_claims  # which reads this module
+
+        try_claims(arguments.out, table, arguments.prompts or (300 if arguments.full else 100))
 
 
 def _arguments() -> argparse.Namespace:
@@ -154,6 +159,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="every setting of every decoder")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the table and the page")
+    parser.add_argument("--claims", action="store_true", help="also try the sources' claims and write claims.md")
     parser.add_argument("--report-only", action="store_true", help="write the page from the table that is there")
     return parser.parse_args()
 

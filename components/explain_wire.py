@@ -22,6 +22,9 @@ HEADS_MAX = 8
 """Heads of an edge that are sent, the largest first."""
 EDGES_MAX = 20_000
 """Edges of a graph that are sent, the heaviest; the threshold in the answer says which."""
+APART = 0.01
+"""How far the explained probability may be from the recorded one before the reader is told."""
+
 
 def offer(model: Model) -> dict[str, Any]:
     """Return what can be asked of a model: every method, objective and baseline, and why not where not."""
@@ -73,8 +76,17 @@ def attribution(model: Model, moment: Moment, found: Attribution, took_s: float)
         "words": [[begin, end, score] for (begin, end), score in zip(ranges, numbers(merged(scores, ranges)), strict=True)],
         "value": number(found.value), "baseline_value": number(found.baseline_value), "sum": number(math.fsum(scores)),
         "delta": number(found.delta), "relative_delta": number(found.relative_delta), "sentence": sentence(model, found),
-        "warnings": found.warnings, "remedy": {"n_steps": doubled} if doubled else None, "took_s": round(took_s, 3),
+        "warnings": [*found.warnings, *_apart(moment, found)], "remedy": {"n_steps": doubled} if doubled else None, "took_s": round(took_s, 3),
     }
+
+
+def _apart(moment: Moment, found: Attribution) -> list[str]:
+    """Return a warning where the model, asked again on the whole canvas, is not as sure as the pass that wrote the token."""
+    again = math.exp(min(found.value, 0.0)) if found.request.objective == "log_prob" else moment.probability
+    if abs(again - moment.probability) <= APART:
+        return []
+    return [f"The run wrote this token at probability {moment.probability:.3f}; on the whole canvas, which is explained here, it has "
+            f"{again:.3f}. The pass that wrote it saw something else: a block, a cache, a draft, a beam, guidance."]
 
 
 def unit(objective: str) -> str:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 from backend.canvas import start_of, steps_of
-from backend.events import Event, RunRequest, Step, to_lines
+from backend.events import Event, Fork, RunRequest, Step, to_lines
 
 
 def lines(events: Sequence[Event]) -> str:
@@ -43,7 +44,7 @@ def snippet(events: Sequence[Event]) -> str:
     model = begun.model
     return f'''"""Repeats one run of Unmask: from the project's folder, python repeat.py"""
 
-from backend import RunRequest, load_model, run
+from backend import RunRequest, load_model, run{_more_imports(begun.request)}
 
 WEIGHTS = {model.weights_hash!r}
 """The weights that the run was made with; others may give another run."""
@@ -58,13 +59,19 @@ print(events[-1].text)
 '''
 
 
+def _more_imports(request: RunRequest) -> str:
+    return "\nfrom backend.events import Edit, Fork" if request.forks else ""
+
+
 def _arguments(request: RunRequest) -> str:
     """Return the arguments of a request as Python, those at their defaults left out."""
     plain = RunRequest(request.decoder)
-    given = [f"{name}={_plain(getattr(request, name))!r}" for name in ("prompt", "prompt_ids", "length", "settings", "seed", "fixed", "top_k")
+    given = [f"{name}={_plain(getattr(request, name))!r}" for name in ("prompt", "prompt_ids", "length", "settings", "seed", "fixed", "top_k", "forks")
              if getattr(request, name) != getattr(plain, name)]
     return ", ".join([repr(request.decoder), *given])
 
 
 def _plain(value: object) -> object:
+    if isinstance(value, tuple) and value and isinstance(value[0], Fork):
+        return tuple(replace(fork, settings=dict(fork.settings)) for fork in value)
     return dict(value) if hasattr(value, "items") else value

@@ -7,7 +7,6 @@ import json
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -17,13 +16,14 @@ import gradio as gr
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
-from backend.events import Edit, Event, Fork, RunRequest
+from backend.events import Edit, Fork, RunRequest
 from backend.forks import branched
 from backend.holding import WISHES, Breakpoint, breakpoints
 from backend.template import parsed
 from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
+from components.feeds import Feed, together
 from components.html import Markup
 from components.models_view import said
 from components.second import chosen_of
@@ -34,17 +34,11 @@ log = logging.getLogger(__name__)
 EVERY_LOADING_S = 0.3
 """Time between two lines about a model that is loading."""
 
-EVERY_S = 0.05
-"""Time between two messages to the browser: below it nobody sees a difference."""
-
 KEPT = "-"
 """Stands for the run of a lane that stays as it is."""
 
 EDITS_MAX = 512
 """Changes of one branch; a span that is masked is one for each of its tokens."""
-
-QUIET_S = 0.5
-"""Time without news after which an empty message says that the line is alive."""
 
 
 class Desk:
@@ -156,7 +150,7 @@ class Desk:
         if not any(handles):
             yield gr.skip()
             return
-        lanes = [_Feed(handle, lane) for lane, handle in enumerate(handles) if handle]
+        lanes = [Feed(handle, lane) for lane, handle in enumerate(handles) if handle]
         runs = [handle.id if handle else None for handle in handles]
         try:
             for number, events in enumerate(together(lanes)):
@@ -355,50 +349,3 @@ def breaks_of(text: str = "") -> tuple[Breakpoint, ...]:
         return breakpoints(json.loads(text)) if text else ()
     except (ValueError, RecursionError) as error:
         raise RequestError([Problem("breaks", "The breakpoints could not be read; set them again.")]) from error
-
-
-class _Feed:
-    """One run on its way to the page: what of it has been sent."""
-
-    def __init__(self, handle: RunHandle, lane: int) -> None:
-        self.handle, self._lane, self._sent, self._told = handle, lane, 0, None
-        self._encoder = wire.Encoder(handle.id, lane)
-        handle.feed = self  # whatever fed the run before ends by that
-
-    def encoded(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
-        """Return the next events on the wire; instead of none the place in the queue, if there is one."""
-        return [*self._events(batch), *self._pause()]
-
-    def _events(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
-        if not batch:
-            return [wire.queue(self.handle.ahead, self._lane, self.handle.wait_s)] if self.handle.ahead else []
-        created = self.handle.times[self._sent : self._sent + len(batch)]
-        self._sent += len(batch)
-        return self._encoder.encode(batch, created)
-
-    def _pause(self) -> list[dict[str, Any]]:
-        told, self._told = self._told, self.handle.standing
-        return [] if self._told is told else [wire.pause(self._told, self._lane)]
-
-    def fresh(self) -> list[dict[str, Any]]:
-        """Return what has happened since the last call."""
-        return self.encoded(self.handle.events_so_far[self._sent :])
-
-
-def together(feeds: Sequence[_Feed]) -> Iterator[list[dict[str, Any]]]:
-    """Yield what is new in all lanes, ``EVERY_S`` apart, until every run is over.
-
-    An empty list comes twice a second while nothing happens: it says that the line is alive.
-    """
-    if len(feeds) == 1:
-        yield from map(feeds[0].encoded, feeds[0].handle.batches(every_s=EVERY_S))
-        return
-    told, over = time.monotonic(), False
-    while not over:
-        over = all(feed.handle.ended for feed in feeds)  # asked first: what came before it is then sent
-        new = [event for feed in feeds for event in feed.fresh()]
-        if new or time.monotonic() - told > QUIET_S:
-            told = time.monotonic()
-            yield new
-        if not over:
-            time.sleep(EVERY_S)

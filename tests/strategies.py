@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
-from backend.events import Candidates, End, Event, ModelInfo, RunRequest, Start, Step, Totals
+from backend.events import Candidates, Edit, End, Event, Fork, ModelInfo, RunRequest, Start, Step, Totals
 
 MASK, EOS, VOCABULARY = 9, 8, 10
 MODEL = ModelInfo("random", "fake", "masked_diffusion", "0" * 16, "float32", "cpu", VOCABULARY, MASK, EOS, {"torch": "1"})
+
+FORK = Fork(2, (Edit("erase", 3), Edit("forbid", 4, 7)), "left_to_right", {"tokens_per_step": 2}, "a parent")
 
 tokens = st.integers(0, VOCABULARY - 1).filter(lambda token: token != MASK)
 probabilities = st.floats(0, 1)
@@ -22,7 +24,8 @@ def runs(draw: st.DrawFn, steps: int = 6, grows: bool = True) -> tuple[Event, ..
     length = draw(st.integers(1, 8))
     fixed = draw(st.dictionaries(st.integers(0, length - 1), tokens, max_size=2))
     canvas = [*prompt, *(fixed.get(at, MASK) for at in range(length))]
-    request = RunRequest("llada", prompt_ids=tuple(prompt), length=length, fixed=fixed, seed=draw(st.integers(0, 2**63 - 1)))
+    request = RunRequest("llada", prompt_ids=tuple(prompt), length=length, fixed=fixed, seed=draw(st.integers(0, 2**63 - 1)),
+                         forks=draw(st.sampled_from(((), (FORK,)))))
     named = draw(st.dictionaries(st.integers(0, VOCABULARY - 1), texts, max_size=VOCABULARY))
     events: list[Event] = [Start(request, MODEL, tuple(canvas), len(prompt), ((len(prompt), len(canvas)),), {"steps": steps}, named)]
     for index in range(1, draw(st.integers(0, steps)) + 1):

@@ -70,9 +70,9 @@ class BeamSearch(BaseDecoder):
             views += [world.peek(output.logits[at : at + 1].clone(), (place,)) for at in range(1, len(live))]
             extended = _extended(live, views, place, settings.beams)
             live = []
-            for beam in extended:
+            for rank, beam in enumerate(extended):
                 ended = beam.canvas[place] in world.stop_ids
-                kept = len(live) < settings.beams
+                kept = len(live) < settings.beams and (not ended or rank < settings.beams)
                 nodes += 1
                 yield world.branch(nodes, beam.node, beam.total, kept, ((place, beam.canvas[place], beam.probs[place]),))
                 if kept:
@@ -82,7 +82,7 @@ class BeamSearch(BaseDecoder):
             prefix.keep([beam.row for beam in live])
             best = live[0] if live else _best(finished, settings)
             yield world.step(_shown(world, best, live, finished))
-        best = _best([*finished, *live], settings)
+        best = _best(finished if len(finished) >= settings.beams else [*finished, *live], settings)
         if best.canvas != world.canvas:
             yield world.step(_shown(world, best, live, finished))
 

@@ -43,7 +43,7 @@ class Settings:
                                       low=1, high="length", auto="length", title="Block length")
     certainty: str = option("entropy", "choice", "What ranks positions: entropy, probability of the favourite, or margin of the two best.",
                             choices=("entropy", "confidence", "margin"), title="Certainty")
-    buffer_size: int = option(4, "int", "Paper: how many of the most certain positions a pass keeps (V).", low=1, high=64, title="Buffer size")
+    buffer_size: int = option(4, "int", "Paper: how many of the most certain positions a pass keeps (V); at least as many as it writes.", low=1, high=64, title="Buffer size")
     history: int = option(2, "int", "Paper: past passes the buffer holds (d).", low=0, high=8, title="History")
     history_rule: str = option("all", "choice", "Paper: a position counts when it was kept in all of these passes, in any, or in the last.",
                                choices=("all", "any", "last"), title="History rule")
@@ -147,29 +147,30 @@ def certainty(view: View, kind: str) -> tuple[float, ...]:
 def _paper(view: View, settings: Settings, memory: _Memory, ranked: list[int], passes: int) -> _Verdict:
     """Decide by distributions averaged over the buffered passes."""
     budget = max(1, memory.masks // passes)
-    top = ranked[: settings.buffer_size]
+    size = max(settings.buffer_size, budget)  # a buffer smaller than a pass's share could never fill it
+    top = ranked[:size]
     current = [at for at in top if _in_history(view.positions[at], settings, memory.rows)]
     averages = {at: _average(view, at, memory.rows) for at in range(len(view.positions))}
     scores = {"disagreement": tuple(_disagreement(view, at, averages[at], memory.rows) for at in averages)}
     base = ranked[:budget]
     if len(memory.rows) < settings.history:
-        return _Verdict(base, "warmup", settings.buffer_size, scores=scores)
+        return _Verdict(base, "warmup", size, scores=scores)
     if memory.done >= passes - 1:
-        return _Verdict(base, "last_pass", settings.buffer_size, scores=scores)
+        return _Verdict(base, "last_pass", size, scores=scores)
     if not current:
-        return _Verdict(base, "fallback_no_overlap", settings.buffer_size, scores=scores)
+        return _Verdict(base, "fallback_no_overlap", size, scores=scores)
     entropies = {at: _entropy(averages[at]) for at in current}
     chosen = sorted(current, key=lambda at: (entropies[at], view.positions[at]))
     if settings.adaptive:
         chosen = [at for at in chosen if _coherent(view, at, settings, memory, entropies[at])]
         if len(chosen) < min(budget, len(ranked)):
-            return _Verdict(base, "fallback_no_match", settings.buffer_size, scores=scores)
+            return _Verdict(base, "fallback_no_match", size, scores=scores)
     else:
         chosen = chosen[:budget]
         chosen += [at for at in top if at not in current][: budget - len(chosen)]
     tokens = {at: _favourite(view, averages[at]) for at in chosen if at in entropies}
     notes = {"averaged_entropies": tuple((view.positions[at], entropies[at]) for at in current)}
-    return _Verdict(chosen, "matched", settings.buffer_size, tokens, notes, scores)
+    return _Verdict(chosen, "matched", size, tokens, notes, scores)
 
 
 def _released(view: View, settings: Settings, memory: _Memory, ranked: list[int], passes: int) -> _Verdict:

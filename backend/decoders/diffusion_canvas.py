@@ -139,7 +139,7 @@ def _refine(world: World, canvas: _Canvas, cache: Cache) -> Asking:
     rows = tuple(range(begin, end))
     output = yield from world.forward(
         ids, torch.arange(end)[None] >= begin, compute=rows, cache=cache, conditioning=canvas.conditioning)
-    return output.logits.float()
+    return world.barred(output.logits.float(), rows)
 
 
 def _decide(world: World, canvas: _Canvas, logits: Float["C V"], remaining: int, number: int) -> tuple[Choice, bool]:

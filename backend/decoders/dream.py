@@ -59,18 +59,18 @@ class Dream(BaseDecoder):
         """Tell whether tokens are drawn, or positions are."""
         return settings.temperature > 0 or settings.alg == "origin" or bool(settings.alg_temp)
 
-    def choose(self, view: View, settings: Settings, state: None) -> Choice:
-        """Write this step's share of the masked positions."""
-        steps = settings.steps or view.layout.length
-        share = revealed(view.step, steps, settings.eps)
+    def choose(self, view: View, settings: Settings, state: int | None) -> Choice:
+        """Write this step's share of the masked positions; ``state`` counts the steps of this schedule."""
+        steps, step = settings.steps or view.layout.length, (state or 0) + 1
+        share = revealed(step, steps, settings.eps)
         tokens, scores = _proposals(view, settings)
         masked = len(view.positions)
         if settings.alg == "origin":
             coins = ranks(view.noise, view.step, view.positions)
-            chosen = [at for at, coin in enumerate(coins) if view.step >= steps or np.float32(coin) < share]
+            chosen = [at for at, coin in enumerate(coins) if step >= steps or np.float32(coin) < share]
             why = f"{len(chosen)} of {masked} masked positions written: each had the chance {share:.3f}."
         else:
-            count = masked if view.step >= steps else int(np.float32(masked) * share)
+            count = masked if step >= steps else int(np.float32(masked) * share)
             chosen = _order(view, settings, scores)[:count]
             how = {"maskgit_plus": "confidence", "topk_margin": "margin", "entropy": "entropy"}[settings.alg]
             why = f"{count} of {masked} masked positions written: this step's share of {share:.3f}, best {how} first."
@@ -79,7 +79,7 @@ class Dream(BaseDecoder):
         return Choice(
             writes_of(view, chosen, tokens, sampling.probs_of(view, tokens)), why=why,
             notes={"quota": len(chosen), "share": float(share)},
-            scores={} if settings.alg == "origin" else {f"dream_{settings.alg}": scores},
+            scores={} if settings.alg == "origin" else {f"dream_{settings.alg}": scores}, state=step,
         )
 
 

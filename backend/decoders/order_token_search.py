@@ -173,9 +173,10 @@ def _searched(
 ) -> Asking:
     """Draw proposals from every beam, score them in one batch, and return (score, proposal) pairs."""
     proposals: dict[Any, Proposal] = {}
-    for beam, view in zip(beams, views, strict=True):
+    for rank, (beam, view) in enumerate(zip(beams, views, strict=True)):
         for child in range(settings.beams):
-            proposal = _proposed(world, settings, beam, view, block, quota, branch_stream(child))
+            stream = branch_stream(rank * settings.beams + child)  # proposals are independent, those of other beams too
+            proposal = _proposed(world, settings, beam, view, block, quota, stream)
             proposals.setdefault((proposal.beam.canvas, proposal.complete), proposal)
     return (yield from scored(world, settings, list(proposals.values()), block, counts))
 
@@ -213,7 +214,8 @@ def _scored_places(world: World, settings: Settings, proposal: Proposal, block: 
     if settings.scored_set == "revealed":
         places = [at for at in places if at in written]
     if settings.skip_eos:
-        places = [at for at in places if not (proposal.complete[at] == proposal.complete[at - 1] == world.eos_id)] or places[:1]
+        ends = [token in world.stop_ids for token in proposal.complete]
+        places = [at for at in places if not (at > 0 and ends[at] and ends[at - 1])] or places[:1]
     return tuple(places)
 
 

@@ -50,6 +50,7 @@ def _drawn(view: View, settings: Settings) -> Choice:
 
     tokens = view.tokens
     if settings.temperature:
-        tokens = sampling.drawn_from(view, sampling.filtered(view.log_probs, settings.temperature, settings.top_p, settings.top_k))
+        best = sampling.filtered(view.log_probs, settings.temperature, top_k=settings.top_k)  # the k best first, as is usual
+        tokens = sampling.drawn_from(view, sampling.filtered(best, 0.0, top_p=settings.top_p))
     (prob,) = sampling.probs_of(view, tokens)
     return Choice(((view.positions[0], tokens[0], prob),), why=f"Drawn at temperature {settings.temperature:g}; its probability is {prob:.3f}.")

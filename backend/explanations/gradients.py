@@ -19,6 +19,7 @@ import torch
 
 from backend.explanations.base import Explaining, Progress
 from backend.explanations.objectives import Canvas, MemoryFull
+from backend.out_of_memory import is_memory
 from backend.shapes import Float
 
 PANEL_ENDS = np.concatenate(([0.0], 10.0 ** np.arange(-12, 0.25, 0.5)))
@@ -67,19 +68,12 @@ def fitted(work: Callable[[slice], Found], count: int, canvas: Canvas) -> Found:
         try:
             return sum(work(slice(begin, min(count, begin + step))) for begin in range(0, count, step))
         except Exception as error:
-            if not is_memory_error(error):
+            if not is_memory(error):
                 raise
             cause = error.with_traceback(None)  # its frames hold the tensors that were too many
     raise MemoryFull(
         f"Memory is full: a pass of {step} x {canvas.length} positions of {canvas.model.name} does not fit.",
         f"Lower rows (now {canvas.rows}) to {canvas.length}, or explain a shorter canvas.") from cause
-
-
-def is_memory_error(error: BaseException) -> bool:
-    """Tell whether an allocation failed, on a GPU or on the processor."""
-    if isinstance(error, torch.OutOfMemoryError | MemoryError):
-        return True
-    return isinstance(error, RuntimeError) and "not enough memory" in str(error)
 
 
 def _gradients(canvas: Canvas, at: Float["n"], weight: Float["n"]) -> Float["T L D"]:

@@ -24,11 +24,12 @@ def fetched(repository: str, revision: str | None, accept: Callable[[Path], obje
     folder = _snapshot(repository, revision, SETTINGS_FILES)
     accept(folder)
     # A snapshot's folder is named by its commit: the weights are of that one, whatever is pushed meanwhile.
-    return _snapshot(repository, folder.name if revision is None else revision, WEIGHT_FILES)
+    return _snapshot(repository, folder.name, WEIGHT_FILES)
 
 
 def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) -> Path:
-    from huggingface_hub import errors, snapshot_download  # only when a hub model is asked for
+    import httpx2  # the hub library's own transport; both only when a hub model is asked for
+    from huggingface_hub import errors, snapshot_download
 
     wanted = f"The hub model {repository!r}" + (f" at revision {revision!r}" if revision else "")
     try:
@@ -47,6 +48,6 @@ def _snapshot(repository: str, revision: str | None, patterns: Sequence[str]) ->
     except (errors.LocalEntryNotFoundError, ConnectionError) as error:
         raise ModelError(f"{wanted} is not in the local cache and the hub could not be reached.",
                          "Check the connection, or give a local folder.") from error
-    except OSError as error:
+    except (OSError, httpx2.HTTPError) as error:
         raise ModelError(f"{wanted} could not be fetched ({error}).",
                          "Check connection and free disk space, then try again: it goes on where it stopped.") from error

@@ -54,6 +54,8 @@ class Stock:
         self.n_layers = config.num_hidden_layers
         self.n_heads = config.num_attention_heads
         self._window = getattr(config, "sliding_window", None)
+        self._attention = config._attn_implementation
+        self._switching = threading.RLock()
 
     def placed(self, over: Mapping[str, int | str]) -> None:
         """Let accelerate move what a module takes in to the module's device."""
@@ -127,15 +129,16 @@ class Stock:
     @contextmanager
     def _written_out(self, wanted: bool) -> Iterator[None]:
         """Run attention written out while its weights are wanted: the fused kernel returns none."""
-        before = self.module.config._attn_implementation
+        before = self._attention
         if not wanted or before == "eager":
             yield
             return
-        self.module.set_attn_implementation("eager")
-        try:
-            yield
-        finally:
-            self.module.set_attn_implementation(before)
+        with self._switching:  # passes of other threads are right either way: only the kernel is another
+            self.module.set_attn_implementation("eager")
+            try:
+                yield
+            finally:
+                self.module.set_attn_implementation(before)
 
     @contextmanager
     def _before_norm(self, wanted: bool) -> Iterator[list[torch.Tensor]]:

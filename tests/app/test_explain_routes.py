@@ -11,6 +11,7 @@ from collections.abc import Iterator
 
 import numpy
 import pytest
+import torch
 from fastapi.testclient import TestClient
 
 from backend import RunRequest, replay, run
@@ -22,7 +23,9 @@ from backend.explanations.catalogue import METHODS
 from backend.explanations.choices import BASELINE_CHOICES, OBJECTIVE_CHOICES
 from backend.explanations.flow_routes import flow_routes
 from backend.explanations.latest import Superseded
+from backend.explanations.moments import moment as moment_of
 from backend.settings import Settings
+from components import explain_wire
 from components.explain_routes import Desk
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle
@@ -306,3 +309,18 @@ def test_a_request_whose_planning_took_longer_gives_way_to_a_newer_one_of_its_pl
     desk.still_newest("flow of v", elsewhere)
     with pytest.raises(Superseded):
         desk.still_newest("attribution of v", older)
+
+
+@pytest.mark.parametrize(("decoder", "settings"), [("llada", {"steps": 3}), ("block_diffusion", {"block_length": 2})])
+def test_the_reader_is_told_where_the_whole_canvas_says_something_else_than_the_pass_did(tiny, decoder, settings) -> None:
+    events = tuple(run(tiny, RunRequest(decoder, prompt=PROMPT, length=6, settings=settings)))
+    told = 0
+    for step in steps_of(events):
+        for position, token, probability in step.writes:
+            found = moment_of(events, position, step.index)
+            answer = explain_wire.attribution(tiny, found, attribute(tiny, AttributionRequest(found.ids, position, token, n_steps=4)), 0.0)
+            again = math.exp(float(tiny.logits(torch.tensor([found.ids]))[0, position].log_softmax(-1)[token]))
+            warned = any("wrote this token at probability" in text for text in answer["warnings"])
+            assert warned == (abs(again - probability) > 0.01)
+            told += warned
+    assert (told > 0) == (decoder == "block_diffusion")

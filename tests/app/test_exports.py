@@ -12,7 +12,7 @@ from dataclasses import replace
 import pytest
 from fastapi.testclient import TestClient
 
-from backend import load_model, run, same_run
+from backend import branch, load_model, run, same_run
 from backend.canvas import scores, steps_of
 from backend.engine import LocalEngine
 from backend.events import Event, RunRequest, from_json
@@ -59,6 +59,14 @@ def test_the_code_repeats_the_run(made: tuple[Event, ...], capsys: pytest.Captur
     names: dict[str, object] = {}
     exec(compile(exports.snippet(made), "repeat.py", "exec"), names)  # our own text, run as a reader would
     assert same_run(tuple(names["events"]), made) and capsys.readouterr().out == made[-1].text + "\n"
+
+
+def test_the_code_of_a_branch_repeats_the_branch(made: tuple[Event, ...], capsys: pytest.CaptureFixture[str]) -> None:
+    position, token, _ = steps_of(made)[2].writes[0]
+    changed = tuple(branch(load_model("tiny-diffusion"), made, 3, [("write", position, token + 1)], decoder="left_to_right", settings={}))
+    names: dict[str, object] = {}
+    exec(compile(exports.snippet(changed), "repeat.py", "exec"), names)
+    assert same_run(tuple(names["events"]), changed) and capsys.readouterr().out == changed[-1].text + "\n"
 
 
 def test_code_for_a_hostile_prompt_is_code_all_the_same(made: tuple[Event, ...]) -> None:

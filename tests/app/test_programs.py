@@ -28,7 +28,7 @@ def served() -> Iterator[Site]:
 
 @pytest.fixture(scope="module")
 def client(served: Site) -> Client:
-    return Client(served.address, verbose=False)
+    return Client(served.address, verbose=False, httpx_kwargs={"timeout": 60})
 
 
 def ran(block: str, **names: object) -> dict[str, object]:

@@ -9,9 +9,8 @@ from dataclasses import fields
 import pytest
 
 from backend import RunRequest, replay, run
-from backend.canvas import steps_of
+from backend.canvas import OPEN, steps_of
 from backend.decoders.catalogue import DECODERS, find_decoder
-from backend.tape import OPEN
 from tests.conftest import FakeModel, fake_for
 
 LENGTH = 16

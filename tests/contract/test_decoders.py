@@ -8,10 +8,9 @@ import pytest
 import torch
 
 from backend import RequestError, RunRequest, from_json, replay, run, same_run, to_json
-from backend.canvas import steps_of
+from backend.canvas import OPEN, steps_of
 from backend.decoders.catalogue import find_decoder
 from backend.runner import Limits
-from backend.tape import OPEN
 from tests.conftest import fake_for
 from tests.contract.cases import CASES, FIXED, LENGTH, NAMES, fits, mask_of, options_of, recorded, request_of, states, warm
 BUDGET = 3
@@ -224,7 +223,7 @@ def test_a_failing_model_ends_the_run_with_an_error_and_keeps_what_was_written(f
 
     def breaks(*arguments, **named):
         if fake.passes == 2:
-            raise RuntimeError("out of memory at 0x7f secret detail")
+            raise RuntimeError("device lost at 0x7f, secret detail")
         return whole(*arguments, **named)
 
     fake.forward = breaks

@@ -73,6 +73,23 @@ def test_sampling_at_zero_is_greedy_and_top_k_of_one_too():
     assert len({answer(events_of("sample", seed=seed)) for seed in range(5)}) > 1
 
 
+def test_the_k_best_are_cut_before_the_nucleus_as_transformers_does():
+    """Of .5, .3, .1, .1 the two best are .625 and .375, and the first alone passes .6."""
+    from transformers.generation.logits_process import TopKLogitsWarper, TopPLogitsWarper
+
+    class Four(FakeCausal):
+        def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None):
+            rows = torch.full((*input_ids.shape, self.vocab_size), -40.0)
+            rows[..., 65:69] = torch.tensor([0.5, 0.3, 0.1, 0.1]).log()
+            return rows
+
+    drawn = {answer(tuple(run(Four(), RunRequest("sample", prompt=PROMPT, length=8, seed=seed, settings={"top_k": 2, "top_p": 0.6}))))
+             for seed in range(8)}
+    logits = Four().logits(torch.tensor([[65]]))[0]
+    left = TopPLogitsWarper(0.6)(None, TopKLogitsWarper(2)(None, logits)).isfinite().nonzero()[:, 1].tolist()
+    assert left == [65] and drawn == {(65,) * 8}
+
+
 def test_a_sample_stays_within_the_nucleus():
     model = FakeCausal()
     for seed in range(5):
@@ -123,6 +140,26 @@ def test_one_beam_is_greedy_and_more_are_at_least_as_likely():
     greedy = answer(events_of("beam", beams=1))
     assert greedy == answer(events_of("greedy"))
     assert total(answer(events_of("beam", beams=6))) >= total(greedy) - 1e-6
+
+
+class Ending(FakeCausal):
+    """Goes on with one token at .94 and ends at .05, wherever it is."""
+
+    def logits(self, input_ids=None, attention_mask=None, *, inputs_embeds=None):
+        rows = torch.full((*input_ids.shape, self.vocab_size), -20.0)
+        rows[..., 65], rows[..., self.eos_id], rows[..., 66] = math.log(0.94), math.log(0.05), math.log(0.009)
+        return rows
+
+
+def test_a_search_that_stops_early_returns_a_text_that_has_ended():
+    """With two beams the second ending stops the search; the best ended text is the answer, not half of a live one."""
+    events = tuple(run(Ending(), RunRequest("beam", prompt="ab", length=6, settings={"beams": 2})))
+    text = replay(events, len(steps_of(events)))
+    assert text == (*Ending().encode("ab"), 65, 257, -1, -1, -1, -1)
+    ranks = {}
+    for event in (event for event in events if isinstance(event, Branch)):
+        ranks.setdefault(event.step, []).append(event)
+    assert all(at < 2 for tried in ranks.values() for at, event in enumerate(tried) if event.kept and event.writes[0][1] == 257)
 
 
 def test_the_tree_of_beams_is_recorded():

@@ -124,3 +124,20 @@ def test_disagreement_is_never_negative_and_zero_for_equal_rows():
     moving = scores(list(run(FakeModel(), RunRequest("ccd", prompt="m", length=12))), "disagreement")
     known = moving[~moving.isnan()]
     assert known.min() >= 0 and known.max() <= math.log(3) + 1e-6
+
+
+@pytest.mark.parametrize("adaptive", [False, True])
+def test_a_pass_writes_its_share_and_a_match_comes_from_the_most_certain(adaptive):
+    settings = {"adaptive": adaptive, "steps": 16, "block_length": 16, "buffer_size": 4, "history": 1, "history_rule": "any"}
+    events = tuple(run(FakeModel(0.7), RunRequest("ccd", prompt="look ", length=32, settings=settings)))
+    entropies, matched = scores(events, "entropy"), 0
+    for number, step in enumerate(steps_of(events)):
+        canvas = replay(events, number)
+        block = range(5 + 16 * step.notes["block"], 21 + 16 * step.notes["block"])
+        masked = [at for at in block if canvas[at] == 256]
+        assert len(step.writes) >= min(2, len(masked))
+        if step.notes["path"] == "matched":
+            matched += 1
+            most_certain = sorted(masked, key=lambda at: float(entropies[number][at]))[:4]
+            assert {at for at, _, _ in step.writes} <= set(most_certain)
+    assert matched > 0

@@ -10,7 +10,7 @@ import torch
 from transformers import DiffusionGemmaConfig, DiffusionGemmaForBlockDiffusion, DiffusionGemmaTextConfig, Gemma4VisionConfig
 from transformers.models.diffusion_gemma import generation_diffusion_gemma as reference
 
-from backend import CapabilityError, RequestError, RunRequest, from_json, load_model, replay, run, run_many, same_run, to_json
+from backend import CapabilityError, RequestError, RunRequest, branch, from_json, load_model, replay, run, run_many, same_run, to_json
 from backend.canvas import steps_of
 from backend.decoders.diffusion_canvas import accept
 from backend.noise import ORDER, TOKENS, KeyedNoise
@@ -199,6 +199,13 @@ def test_the_canvas_shows_accepted_tokens_and_opens_what_became_noise_again(mode
     assert -1 not in replay(events, len(steps))
     temperatures = [step.notes["temperature"] for step in steps]
     assert temperatures[0] == pytest.approx(0.8) and temperatures == sorted(temperatures, reverse=True)
+
+
+def test_a_forbidden_token_is_not_drawn(model):
+    events = tuple(run(model, RunRequest("diffusion_canvas", prompt_ids=PROMPT, length=CANVAS, settings=SETTINGS, seed=3)))
+    position, token, _ = steps_of(events)[0].writes[0]
+    changed = tuple(branch(model, events, 1, [("forbid", position, token)]))
+    assert all((position, token) not in [(at, id_) for at, id_, _ in step.writes] for step in steps_of(changed))
 
 
 def test_a_length_becomes_whole_canvases_and_fixed_tokens_stay(model):

@@ -131,7 +131,7 @@ def test_an_erased_position_is_masked_and_written_again() -> None:
     assert steps_of(changed)[5].erases == (position,) and "Your change" in steps_of(changed)[5].notes["why"]
 
 
-@pytest.mark.parametrize("decoder", ["left_to_right", "fast_dllm", "block_diffusion", "assd", "order_token_search"])
+@pytest.mark.parametrize("decoder", ["left_to_right", "fast_dllm", "block_diffusion", "assd", "order_token_search", "dream"])
 def test_another_decoder_goes_on_from_the_step(decoder: str) -> None:
     events = parent(length=32)
     changed = tuple(branch(FakeModel(), events, 10, decoder=decoder, settings={}))
@@ -153,7 +153,7 @@ def test_a_branch_of_a_branch_keeps_both_changes() -> None:
 
 @pytest.mark.parametrize(("at", "edits", "said"), [
     (0, (), "0 is not a step"), (13, (), "give 1 to 12"), (3, [("write", 2, 65)], "outside the answer"), (3, [("write", 16, 65)], "outside the answer"),
-    (3, [("write", 5, 256)], "cannot be meant"), (3, [("write", 5, None)], "cannot be meant"), (3, [("shuffle", 5, 65)], "is not a change"),
+    (3, [("write", 5.0, 65)], "outside the answer"), (3, [("write", 5, True)], "cannot be meant"), (3, [("write", 5, 256)], "cannot be meant"), (3, [("write", 5, None)], "cannot be meant"), (3, [("shuffle", 5, 65)], "is not a change"),
 ])
 def test_a_branch_that_cannot_be_is_refused(at: int, edits: list, said: str) -> None:
     with pytest.raises(RequestError, match=said):
@@ -182,6 +182,26 @@ def test_who_goes_on_is_checked_before_any_pass() -> None:
     for decoder, settings, said in (("nobody", None, "no decoder 'nobody'"), ("dream", {"alg": "x"}, "settings.alg"), (None, {"steps": 0}, "settings.steps")):
         with pytest.raises(RequestError, match=said):
             branch(FakeModel(), parent(), 3, decoder=decoder, settings=settings)
+
+
+def test_who_goes_on_is_held_against_the_model_and_the_canvas() -> None:
+    uncached = FakeModel()
+    uncached.capabilities = uncached.capabilities - {"cache"}
+    for model, decoder, settings, said in (
+        (uncached, "fast_dllm", {"cache": "dual"}, "offers cache"), (FakeModel(), "llada2", {}, "whole blocks"),
+        (FakeModel(), "manual", {"moves": "0=99999999"}, "cannot be written"),
+    ):
+        with pytest.raises(RequestError, match=said):
+            branch(model, parent(), 3, decoder=decoder, settings=settings)
+
+
+def test_a_schedule_that_takes_over_begins_at_its_first_step() -> None:
+    """Eight steps of Dream's schedule after ten of another: the share of each is that of its own time, not of the run's."""
+    events = parent(length=32)
+    changed = tuple(branch(FakeModel(), events, 10, decoder="dream", settings={"steps": 8}))
+    quotas = [len(step.writes) for step in steps_of(changed)[10:]]
+    alone = tuple(run(FakeModel(), RunRequest("dream", prompt="2+2=", length=22, settings={"steps": 8})))
+    assert quotas == [len(step.writes) for step in steps_of(alone)] and len(quotas) == 8
 
 
 def test_a_lane_that_fails_leaves_the_other_as_it_would_be_alone() -> None:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import httpx2
 import huggingface_hub
 import pytest
 from huggingface_hub import errors
@@ -33,6 +34,7 @@ HUB_FAILURES = {
     "an unknown revision": (errors.RevisionNotFoundError, "no such revision", "a branch, a tag or a commit"),
     "no network": (errors.LocalEntryNotFoundError, "could not be reached", "local folder"),
     "a full disk": (OSError, "could not be fetched", "goes on where it stopped"),
+    "a line cut off": (httpx2.RemoteProtocolError, "could not be fetched", "goes on where it stopped"),
     "no hub id": (errors.HFValidationError, "is not a hub id", "owner/name"),
 }
 

@@ -108,6 +108,23 @@ def test_kept_candidates_score_at_least_as_well_as_pruned_ones_and_scores_add_up
         assert math.isfinite(branch.score)
 
 
+def test_a_child_shares_the_prompt_and_the_earlier_blocks_with_its_parent():
+    events = run_of(FakeModel(0.7), beams=3, block_length=8, steps=8, temperature=1.0)
+    block_of = {step.index: step.notes["block"] for step in steps_of(events)}
+    branches = {event.node: event for event in events if isinstance(event, Branch)}
+    deepest = 0
+    for branch in branches.values():
+        first = 5 + 8 * block_of[branch.step]
+        written = {at for at, _, _ in branch.writes}
+        assert written and written <= set(range(first, first + 8))
+        line, parent = [], branch.parent
+        while parent is not None:
+            line, parent = [*line, branches[parent]], branches[parent].parent
+        assert written.isdisjoint(at for ancestor in line for at, _, _ in ancestor.writes)
+        deepest = max(deepest, len(line))
+    assert deepest == 3  # four blocks, chosen among once each
+
+
 def test_the_number_of_masks_falls_by_the_same_quota_for_every_beam():
     events = run_of(FakeModel(0.7), beams=4, block_length=16, steps=16, temperature=1.0)
     left = [state.count(256) for state in (replay(events, n) for n in range(17))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import threading
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from backend import load_model
 from backend.errors import BusyError, ModelError
 from backend.settings import Settings
 from backend.shelf import Shelf
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, WAIT_S
 
 FOLDER = str(GOLDEN / "llada_mha")
 
@@ -92,6 +93,27 @@ def test_only_so_many_models_are_in_memory() -> None:
         shelf.open(FOLDER)
     shelf.put_away("tiny-diffusion")
     assert shelf.open(FOLDER).name == "llada_mha"
+
+
+def test_who_has_a_model_does_not_wait_for_another_to_load(monkeypatch: pytest.MonkeyPatch) -> None:
+    shelf, begun, go_on = Shelf(Settings(model="x")), threading.Event(), threading.Event()
+
+    def load(name: str, progress) -> str:
+        if name == "tiny-causal":
+            begun.set()
+            assert go_on.wait(WAIT_S)
+        return name
+
+    monkeypatch.setattr("backend.models.loading.load_model", load)
+    assert shelf.load("x") == "x"
+    slow = threading.Thread(target=shelf.load, args=("tiny-causal",))
+    slow.start()
+    assert begun.wait(WAIT_S)
+    try:
+        assert shelf.load("x") == "x"
+    finally:
+        go_on.set()
+        slow.join()
 
 
 def test_the_share_of_a_loading_model_rises_to_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
