@@ -42,10 +42,10 @@ class Counts:
 
 def gpu_bytes() -> dict[str, int]:
     """Return the memory that tensors of this process hold on each GPU that is in use."""
-    torch = sys.modules.get("torch")  # whoever has not imported it uses no GPU
-    if torch is None or not torch.cuda.is_initialized():
+    cuda = getattr(sys.modules.get("torch"), "cuda", None)  # whoever has not imported it, or not yet, uses no GPU
+    if not hasattr(cuda, "memory_allocated") or not cuda.is_initialized():
         return {}
-    return {f"cuda:{number}": torch.cuda.memory_allocated(number) for number in range(torch.cuda.device_count())}
+    return {f"cuda:{number}": cuda.memory_allocated(number) for number in range(cuda.device_count())}
 
 
 class Tally:

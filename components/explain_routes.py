@@ -42,7 +42,6 @@ CELLS_MAX = 4_000_000
 N_STEPS_MAX = 256
 PIECE_S = 120.0
 """Seconds that a piece of an explanation may take."""
-FAILED = ("The explanation failed inside the program; its log says more.", "Try another method or another token.")
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
 STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "busy": 503, "memory": 503}
@@ -219,7 +218,9 @@ class Desk:
             raise
         except Exception as error:
             log.exception("An explanation could not begin.")
-            raise AppError(*FAILED) from error
+            from backend.explanations.jobs import told
+
+            raise told(error) from None  # its frames hold the tensors that were too many
         kept = self._answers.get(plan.key)
         if kept is not None:
             plan.work.close()

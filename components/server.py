@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 _SCRIPTS = ("assets/page.js", "assets/app.js")
 
-DRAIN_S = 5.0
+DRAIN_S = 4.0
 """How long a server that is told to end waits for the pass under way, before it stops answering."""
 
 ANSWER_S = 2

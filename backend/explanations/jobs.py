@@ -31,6 +31,13 @@ PLACES_MAX = 256
 """Places (a view of a visitor's page) that are remembered; the oldest is forgotten."""
 
 
+def told(error: BaseException) -> AppError:
+    """Return what a reader is told of a failure inside an explanation: nothing of its details."""
+    if is_memory(error):
+        return OutOfMemory("The machine ran out of memory in this explanation.", LESS)
+    return AppError("The explanation failed inside the program; its log says more.", "Try another method or another token.")
+
+
 class Turn:
     """A lock that is handed on in the order of asking: nobody who comes back at once gets it first.
 
@@ -105,8 +112,7 @@ class Job:
             self.fail(error)
         except BaseException as error:  # an exit, too, that a model asks for: somebody waits for this
             log.exception("An explanation failed.")
-            self.fail(OutOfMemory("The machine ran out of memory in this explanation.", LESS) if is_memory(error) else AppError(
-                "The explanation failed inside the program; its log says more.", "Try another method or another token."))
+            self.fail(told(error))
         else:
             if not self.over.is_set():
                 self.result = result
