@@ -18,13 +18,13 @@ export function create(root, context) {
   const title = el("h4", { class: "why-title" }), how = el("p", { class: "why-how" });
   const scale = el("span", { class: "scale", "aria-hidden": "true" }), low = el("span"), high = el("span"), unit = el("span", { class: "unit" });
   const legend = el("div", { class: "ramp" }, low, scale, high, unit);
-  const board = el("div", { class: "why-board" }), sum = el("p", { class: "why-sum" });
+  const board = el("div", { class: "why-board" }), sum = el("p", { class: "why-sum" }), warned = el("p", { class: "why-lacking", role: "status" });
   const badge = el("span", { class: "why-badge" }), more = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => controls.set("n_steps", String(found.remedy.n_steps)) });
   const strongest = el("ol", { class: "why-strongest", "aria-label": "Strongest sources" });
   const matrixBox = el("div", { class: "why-matrix" });
   const shown = el("div", { class: "why-found", hidden: true },
     el("div", { class: "why-head" }, el("div", {}, title, how), legend),
-    el("div", { class: "why-split" }, el("div", {}, board, sum, el("p", { class: "why-check" }, badge, more)),
+    el("div", { class: "why-split" }, el("div", {}, board, sum, warned, el("p", { class: "why-check" }, badge, more)),
       el("div", {}, el("h4", { text: "Strongest sources" }), strongest)), matrixBox);
   root.append(shown);
   const chips = createBoard(board, context);
@@ -100,6 +100,7 @@ export function create(root, context) {
     setText(unit, found.signed ? `${found.unit} · + pushed towards the token` : "share of 1");
     chips.show(found, subject, most, controls.words(), trace);
     setText(sum, found.complete ? equation(found, what, over) : found.sentence);
+    setText(warned, found.warnings.join(" "));
     check();
     list(most);
     matrix.addRow(found);

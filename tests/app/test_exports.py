@@ -109,9 +109,12 @@ def test_a_form_of_another_site_cannot_hand_in_a_run(client: TestClient, made: t
     assert client.post("/runs", content=dump_run(made), headers={"Content-Type": "text/plain"}).status_code == 415
 
 
-def test_a_run_beyond_the_limit_is_not_read(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("components.studio_routes.RUN_BYTES_MAX", 1000)
-    assert client.post("/runs", content=b"x" * 2000, headers=SEND).status_code == 413
+def test_a_run_beyond_the_limit_is_not_read() -> None:
+    engine = LocalEngine(Settings())
+    with TestClient(application(Settings(import_mb=1), engine)) as client:
+        assert client.post("/runs", content=b"x" * (1 << 20), headers=SEND).status_code == 422
+        assert client.post("/runs", content=b"x" * ((1 << 20) + 1), headers=SEND).status_code == 413
+    engine.close()
 
 
 def test_the_lessons_come_as_json(client: TestClient) -> None:

@@ -35,7 +35,7 @@ FOREIGN = """(() => {
 })()"""
 """What no view of the page builds, and what could run code."""
 
-TEXTS = "root => [...root.querySelectorAll('*')].flatMap(node => [...node.childNodes].filter(part => part.nodeType === 3).map(part => part.data).concat(typeof node.value === 'string' ? node.value : []))"
+TEXTS = "root => [root, ...root.querySelectorAll('*')].flatMap(node => [...node.childNodes].filter(part => part.nodeType === 3).map(part => part.data).concat(typeof node.value === 'string' ? node.value : []))"
 """The texts of a part of the page, one by one, and what its fields hold."""
 
 

@@ -118,7 +118,7 @@ def test_stop_frees_the_model_before_the_next_step(gated: Site, visit: Visit) ->
     gated.model.permits.release(1)  # the pass that was under way
     page.wait_for_function("window.unmask.trace.end !== null")
     assert run_.events_so_far[-1].reason == "cancelled" and gated.model.passes - passes <= 3
-    page.get_by_text("Stopped by you after").wait_for()
+    page.locator(".banner").get_by_text("Stopped by you after").wait_for()
     page.wait_for_function("document.querySelector('#run').textContent.trim() === 'Run' && !document.querySelector('#run').disabled")
     assert page.locator(".at").inner_text().endswith("stopped by you")
 

@@ -73,7 +73,7 @@ def behind() -> Iterator[tuple[str, list[str]]]:
 
 def test_the_page_works_under_a_sub_path_and_asks_nothing_outside_of_it(behind: tuple[str, list[str]], visit: Visit) -> None:
     address, outside = behind
-    page = visit(f"{address}/")
+    page = visit(f"{address}/", bears="404")
     fill(page, "prompt", "sum: 12+34=")
     fill(page, "length", "5")
     assert run(page) >= 1
@@ -85,4 +85,4 @@ def test_the_page_works_under_a_sub_path_and_asks_nothing_outside_of_it(behind: 
         opened = page.context.new_page()
         assert opened.goto(f"{address}/{leaf}").status == 200
         assert opened.locator(".back a").get_attribute("href") == f"{PREFIX}/"
-    assert outside == []
+    assert set(outside) <= {"/favicon.ico"}  # which a browser asks of the host by itself, for a page that names no icon

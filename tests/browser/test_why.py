@@ -84,6 +84,19 @@ def test_a_clicked_token_gets_colours_a_row_of_the_matrix_and_a_graph(short: Sit
     assert page.locator(".routes").is_hidden() and page.locator(".cell.pin").count() == 0
 
 
+def test_what_an_explanation_warns_of_stands_beside_it(short: Site, visit: Visit) -> None:
+    def warn(route) -> None:
+        answer = route.fetch()
+        route.fulfill(response=answer, json={**answer.json(), "warnings": ["The pass saw <b>less</b> than this canvas."]})
+
+    page = visit(short)
+    page.route("**/attribution?*", warn)
+    steps = decoded(page)
+    attributed(page, steps, pinned(page, steps))
+    expect(page.locator(".why-attribution .why-found")).to_contain_text("The pass saw <b>less</b> than this canvas.")
+    page.unroute_all(behavior="ignoreErrors")
+
+
 def test_masked_places_have_no_score_and_the_scores_are_those_of_the_canvas_before(short: Site, visit: Visit) -> None:
     page = visit(short)
     decoded(page)
