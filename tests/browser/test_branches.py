@@ -28,7 +28,8 @@ def change(page: Page, place: int, verb: str, **given: str) -> None:
     cell.focus()
     if "pin" not in (cell.get_attribute("class") or "").split():
         page.keyboard.press("Enter")
-    form = page.locator(".inspector:not([hidden]) .whatif")
+    form = page.locator(".inspector.of-lane-a .whatif")
+    expect(form).to_be_visible()  # the inspector of the lane pointed at last comes with the next frame
     form.get_by_label("Change").select_option(verb)
     for label, value in given.items():
         entry = form.get_by_label(label.replace("_", " "))
