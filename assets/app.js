@@ -6,6 +6,9 @@ import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
 import * as difference from "./difference.js";
 import { el } from "./dom.js";
+import { createFamily } from "./family.js";
+import { gapsOf } from "./gap.js";
+import { createHold } from "./hold.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
 import { createLaneTabs } from "./lane_tabs.js";
@@ -29,12 +32,13 @@ const traces = [new Trace(), new Trace()], [trace] = traces, streams = new Strea
 const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-let mount = null, at = null, tabs = null, carrier = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
-let frame = 0, before = 0, replay = 0, played = false, compared = null;
+let mount = null, at = null, tabs = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let frame = 0, before = 0, replay = 0, played = false, compared = null, apart = null;
 
 function listeners(number) {
   return {
-    start() { clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
+    start() { hold?.said(number, null); clearTimeout(replay); Object.assign(lanes[number], { reported: 0, ended: null }); select.clear(); clock.restart(); state("live"); },
+    paused(news) { hold.said(number, news); dirty(); },
     queue(ahead, wait) { state("queued"); lines?.queued(ahead, wait); },
     ended(end) { ended(number, end); },
     gap() { lines?.gap(); },
@@ -47,7 +51,8 @@ function listeners(number) {
 
 const shown = () => lanes.slice(0, clock.shown);
 const two = () => clock.shown === 2;
-const busy = () => shown().some((lane) => lane.trace.live);
+/** Whether some run is under way; of the lane `but` only one that does not stand paused. */
+const busy = (but = null) => shown().some((lane) => lane.trace.live && !(lane === but && hold.holds(lane.number)));
 
 function state(name) { if (mount) mount.dataset.state = name; }
 
@@ -58,6 +63,7 @@ function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon
 function compareNow() {
   const [a, b] = traces;
   compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
+  apart = compared && select.between ? gapsOf(a, b, clock.step(0), clock.step(1), select.layer, clock.unit === "step" ? "step" : "passes") : null;
 }
 
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
@@ -94,6 +100,8 @@ function draw(now) {
   showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
+  const held = hold.draw();
+  if (busy() && mount.dataset.state !== "queued") state(held ? "paused" : "live");
   noteSeen(shown().flatMap((lane) => lane.fresh(clock.step(lane.number))), performance.now() - begun);
   if (played && !clock.playing && clock.atEnd) lines.shown();
   played = clock.playing;
@@ -153,11 +161,13 @@ function swap() {
 
 /** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
 function branch(lane, step, asked) {
-  if (busy()) return; // a lane that is under way can neither be traded nor replaced
-  if (lane.number === 1) swap();
+  if (busy(lane)) return; // a lane that is under way can neither be traded nor replaced, but for one that stands
+  if (lane.number === 1) { swap(); hold.exchange(); streams.leave(); }
   clearTimeout(replay);
-  carrier({ run: trace.start.run, step, edits: [], ...asked });
+  ask({ step, edits: [], ...asked });
 }
+
+function ask(asked) { carrier({ run: trace.start.run, breaks: hold.breaks(), ...asked }); }
 
 async function load(id, number = 0) {
   const lane = lanes[number];
@@ -183,8 +193,8 @@ async function example() {
   }
 }
 
-function attach({ watch, props, branch }) {
-  if (branch) carrier = branch;
+function attach({ watch, props, branch, hold: ask }) {
+  if (branch) { carrier = branch; holder = ask; }
   const take = () => push(props.value);
   watch("value", take);
   take();
@@ -194,21 +204,23 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"),
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"), family: part("family-place"),
     pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }) };
   tabs = createLaneTabs((name) => { mount.dataset.tab = name; });
-  root.replaceChildren(at.banners, at.stage, at.clock, at.why, at.charts, at.settled, at.end);
+  root.replaceChildren(at.banners, at.held, at.stage, at.family, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE) };
+  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), gaps: () => apart, two, branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
+  hold = createHold(at.held, { lanes: shown, announce: { now: say.now, tell: (words) => lines.none(words) }, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, { traces: () => shown().map((lane) => lane.trace), ends, clock, announce: say });
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
   pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
   views.push({ draw: () => { if (two()) pair.draw(); } });
+  views.push(createFamily(at.family, { traces, shown: () => clock.shown, load, busy, say: (words) => lines.none(words) }));
   const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
   views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, hold, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
@@ -227,7 +239,7 @@ function showInspector() {
   for (const lane of lanes) lane.at.candidates.hidden = lane.number !== seen;
 }
 
-window.unmask = { trace, clock, select, timing, fold, load, push, traces };
+window.unmask = { trace, clock, select, timing, fold, load, push, traces, ask };
 
 const found = document.getElementById("unmask");
 if (found) build(found);

@@ -1,6 +1,7 @@
 // How one cell of the canvas looks: what holds for its token at a step, and how that is drawn on its span.
 
 import { el, probability } from "./dom.js";
+import { darkText, signed, signedCss, signedRgb } from "./diverging.js";
 import { CSS, DARK_TEXT, index } from "./palette.js";
 
 const MASKED = 1, NOW = 2, REWRITTEN = 4, FIXED = 8, TAIL = 16, DRAFT = 32, END = 64, BREAK = 128;
@@ -27,8 +28,19 @@ export function look(trace, cell, t, { guesses, layer, span, fixed, past, last }
 }
 
 /** Names a look: two that are equal are drawn alike. */
-export function keyOf({ state, flags, colour, hint, guess, sure }, mark) {
-  return `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}|${mark?.sign}`;
+export function keyOf({ state, flags, colour, hint, guess, sure }, mark, gap) {
+  return `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}|${mark?.sign}|${gap?.value}|${gap?.limit}`;
+}
+
+/** Colour a span by what sets its place apart in two runs, `{value, limit}`, sign printed; null: by its own layer, as painted. */
+export function tint(node, gap) {
+  node.dataset.gap = gap && gap.value !== null ? signed(gap.value)[0].replace("0", "") : "";
+  if (!gap) return;
+  const share = gap.value === null ? null : gap.value / gap.limit;
+  node.classList.toggle("scored", share !== null);
+  node.classList.toggle("bright", share !== null && darkText(signedRgb(share)));
+  node.style.setProperty("--c", share === null ? "transparent" : signedCss(share));
+  node.style.setProperty("--share", share === null ? "0" : String(Math.abs(share)));
 }
 
 /** Draw a look on its span; `width` is in signs. */
@@ -56,8 +68,9 @@ export function sign(node, mark) {
 }
 
 /** A cell in words. */
-export function label(trace, cell, t, { state, guess, sure }, mark) {
-  const place = `position ${trace.position(cell, t)}`, against = mark?.words ? `, ${mark.words}` : "";
+export function label(trace, cell, t, { state, guess, sure }, mark, gap) {
+  const apart = gap && gap.value !== null ? `, B minus A ${signed(gap.value)}` : "";
+  const place = `position ${trace.position(cell, t)}`, against = (mark?.words ? `, ${mark.words}` : "") + apart;
   if (state.masked) return (guess === null ? `${place}, masked` : `${place}, masked, best guess “${trace.text(guess)}” ${(sure / 100).toFixed(2)}`) + against;
   const token = state.id === trace.start.eos ? "end of sequence" : `“${trace.text(state.id)}”`;
   return (state.step === 0 ? `${place}, ${token}, fixed` : `${place}, ${token}, written at step ${state.step}, probability ${probability(state.prob)}`) + against;

@@ -97,25 +97,42 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
 /** Where a branch comes from, in words: of its parent only where that is the run beside it. */
 export function originOf(a, b) {
   for (const [letter, branch, other, beside] of [["B", b, a, "A"], ["A", a, b, "B"]]) {
-    const fork = branch.start.request?.forks?.at(-1);
-    if (fork?.parent && fork.parent === other.start.run) return `${letter} is the branch of ${beside} at step ${fork.step}: ${changesOf(branch, fork)}. ${meaningOf(branch, fork)}`;
+    const forks = forksOf(branch);
+    if (forks.length && forks[0].parent && forks[0].parent === other.start.run) return `${letter} is the branch of ${beside} at step ${forks[0].step}: ${changesOf(branch)}. ${meaningOf(branch, forks)}`;
   }
-  const fork = b.start.request?.forks?.at(-1);
-  return fork ? `B is a branch of another run, at step ${fork.step}: ${changesOf(b, fork)}. That run is not the one beside it.` : "";
+  const forks = forksOf(b);
+  return forks.length ? `B is a branch of another run, at step ${forks[0].step}: ${changesOf(b)}. That run is not the one beside it.` : "";
 }
 
-function changesOf(trace, { edits, decoder }) {
+/** The forks that set a branch apart from its parent: one, or a move by hand and who goes on after it. */
+export function forksOf(trace) {
+  const forks = trace.start?.request?.forks ?? [], parent = forks.at(-1)?.parent;
+  return parent ? forks.filter((fork) => fork.parent === parent) : forks.slice(-1);
+}
+
+/** What is changed in a branch, in words. */
+export function changesOf(trace) {
+  return forksOf(trace).flatMap((fork) => changed(trace, fork)).join("; ");
+}
+
+function changed(trace, { edits, decoder, settings }) {
   const name = (id) => `“${trace.text(id)}”`;
-  const told = edits.map(([action, position, token]) => ({
-    write: `position ${position} takes ${name(token)}`, erase: `position ${position} is masked again`, forbid: `${name(token)} is forbidden at position ${position}`,
-  })[action]);
-  if (decoder) told.push(`${decoder} goes on`);
-  return told.join("; ");
+  const erased = edits.filter(([action]) => action === "erase").map(([, position]) => position);
+  const told = erased.length > 1 ? [`${erased.length} positions from ${Math.min(...erased)} to ${Math.max(...erased)} are masked again`] : erased.map((position) => `position ${position} is masked again`);
+  for (const [action, position, token] of edits) {
+    if (action === "write") told.push(`position ${position} takes ${name(token)}`);
+    if (action === "pin") told.push(`position ${position} is pinned to ${name(token)}`);
+    if (action === "forbid") told.push(`${name(token)} is forbidden at position ${position}`);
+  }
+  const moves = decoder === "manual" ? [...String(settings?.moves ?? "").matchAll(/(\d+)=(\d+)/g)] : [];
+  for (const [, place, id] of moves) told.push(`by hand, position ${trace.start.prompt_length + Number(place)} takes ${name(Number(id))}`);
+  if (decoder && !moves.length) told.push(`${decoder} goes on`);
+  return told;
 }
 
 /** What may be concluded from a difference: all of it is the change's only where nothing else began anew. */
-function meaningOf(trace, { edits, decoder }) {
-  if (decoder || edits.some(([action]) => action === "erase")) return "The noise is the same at every step and position; the decoder begins anew there.";
+function meaningOf(trace, forks) {
+  if (forks.some(({ edits, decoder }) => decoder || edits.some(([action]) => action === "erase"))) return "The noise is the same at every step and position; the decoder begins anew there.";
   if (trace.start.own_loop) return "This decoder has a loop of its own, which does not go on decision by decision as in the first run: a difference may come from that, not only from this change.";
   return "A counterfactual of the same run: everything else, the noise included, is equal, so whatever differs is because of this change.";
 }

@@ -1,6 +1,6 @@
 // The canvas: one span per token. Sizes are fixed when the run starts; only changed spans are touched.
 
-import { keyOf, label, look, paint, shown, sign, signOf } from "./cells.js";
+import { keyOf, label, look, paint, shown, sign, signOf, tint } from "./cells.js";
 import { el, help, setAttr } from "./dom.js";
 import { boxClasses, chunks, layoutOf } from "./layout.js";
 import { HELP } from "./words.js";
@@ -10,7 +10,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 /** The width of a cell outside a puzzle: every cell holds its longest token, so nothing moves. */
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
-export function create(root, { trace, lane, clock, select, horizon, marks }) {
+export function create(root, { trace, lane, clock, select, horizon, marks, gaps }) {
   const promptBox = el("div", { class: "prompt-tokens", role: "group", "aria-label": "Prompt" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": `Answer${lane === 1 ? " of run B" : ""}, one cell per token`, "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
@@ -93,17 +93,18 @@ export function create(root, { trace, lane, clock, select, horizon, marks }) {
     const cells = trace.response(t);
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
     guesses.checked = select.guesses;
-    const tail = trace.tail(t), fixed = new Set(trace.start.fixed), compared = marks();
+    const tail = trace.tail(t), fixed = new Set(trace.start.fixed), compared = marks(), apart = gaps();
     const { layer, guesses: showing } = select, span = Math.max(1, horizon() - 1), rows = layout.kind === "rows" ? layout.answer : 0;
     cells.forEach((cell, rank) => {
       const now = look(trace, cell, t, { guesses: showing, layer, span, fixed: fixed.has(cell), past: rank >= tail, last: rows > 0 && rank % rows === rows - 1 });
-      const mark = compared ? signOf(compared[rank], lane) : null, key = keyOf(now, mark);
+      const mark = compared ? signOf(compared[rank], lane) : null, gap = apart && { value: apart.values[rank] ?? null, limit: apart.limit }, key = keyOf(now, mark, gap);
       if (seen.get(cell) === key) return;
       seen.set(cell, key);
       const node = spans.get(cell);
       paint(node, trace, now, layout.width);
+      tint(node, gap);
       sign(node, mark);
-      node.setAttribute("aria-label", label(trace, cell, t, now, mark));
+      node.setAttribute("aria-label", label(trace, cell, t, now, mark, gap));
     });
     outline();
   }

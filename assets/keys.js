@@ -6,14 +6,15 @@ const STORED = "unmask-keys";
 const LIST = [
   ["Space", "play or pause"], ["← →", "one step back or forward; with Shift ten"], ["Home  End", "first or last step"],
   ["[  ]", "slower or faster"], ["1 – 6", "colour by order, confidence, …"], ["G", "best guesses on or off"],
-  ["D", "signs of a comparison on or off"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["T  R", "why this token: attribution, routes"], ["Enter", "pin a token; arrows move between tokens"],
+  ["P", "pause the live run, or let it go on"], [".", "one step of a paused run"], ["B", "set a breakpoint"],
+  ["D", "signs of a comparison on or off"], ["M", "colours say the difference of two runs, B − A"], ["N", "next difference"], ["S", "go to the scores"], ["O", "go to the order"], ["C", "go to the candidates"], ["T  R", "why this token: attribution, routes"], ["Enter", "pin a token; arrows move between tokens"],
   ["Esc", "unpin, close"], ["Page Up  Page Down", "in a lesson: step back or on"], ["/", "go to the prompt"], ["?", "this list"],
 ];
 
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
 const TYPED = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable], [role=textbox], [role=listbox]";
 
-export function listen({ root, trace, clock, select, differ, layers, panels, explain }) {
+export function listen({ root, trace, clock, select, differ, hold, layers, panels, explain }) {
   let on = true;
   try { on = localStorage.getItem(STORED) !== "off"; } catch { /* storage may be switched off */ }
   const check = el("input", { type: "checkbox", onchange: () => {
@@ -33,9 +34,10 @@ export function listen({ root, trace, clock, select, differ, layers, panels, exp
     " ": () => clock.toggle(), ArrowLeft: (event) => clock.move(event.shiftKey ? -10 : -1),
     ArrowRight: (event) => clock.move(event.shiftKey ? 10 : 1), Home: () => clock.seekValue(0), End: () => clock.toEnd(),
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
-    d: () => select.setSigns(!select.signs), n: () => differ.next(),
+    d: () => select.setSigns(!select.signs), m: () => select.setBetween(!select.between), n: () => differ.next(),
     s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
     t: () => explain("attribution"), r: () => explain("routes"),
+    p: () => hold.toggle(), ".": () => hold.step(), b: () => hold.open(),
     "/": () => document.querySelector("#field-prompt textarea, #field-prompt input")?.focus(), "?": () => dialog.showModal(),
   };
 
@@ -48,7 +50,7 @@ export function listen({ root, trace, clock, select, differ, layers, panels, exp
     if (event.target.closest?.(FIELDS) && (event.key === " " || !inside)) return;
     const layer = /^[1-9]$/.test(event.key) ? layers()[Number(event.key) - 1] : null;
     const act = layer ? () => select.setLayer(layer.name) : acts[event.key.length === 1 ? event.key.toLowerCase() : event.key];
-    if (!act || (!trace.start && event.key !== "/" && event.key !== "?")) return;
+    if (!act || (!trace.start && !["/", "?", "b"].includes(event.key))) return;
     event.preventDefault();
     act(event);
   });

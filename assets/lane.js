@@ -31,12 +31,13 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, branch, canBranch, busy, choices, shift }) {
+  build({ clock, select, announce, horizon, marks, gaps, branch, canBranch, busy, choices, holds, shift }) {
     const shared = {
-      trace: this.trace, lane: this.number, announce, horizon, marks,
+      trace: this.trace, lane: this.number, announce, horizon, marks, gaps,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
-      canBranch, busy, choices, branch: (step, asked) => branch(this, step, asked),
-      want: (from, to) => { if (!clock.following) this.source.want(from, to); },
+      canBranch, choices, still: () => this.trace.end !== null || holds(this.number),
+      busy: () => busy(this), branch: (step, asked) => branch(this, step, asked),
+      want: (from, to) => { const held = holds(this.number); if (held || !clock.following) this.source.want(from, to, held); },
     };
     this.shared = shared;
     this.at = parts(this.letter);
@@ -46,8 +47,8 @@ export class Lane {
   }
 
   draw(t) {
-    const { select, clock } = this.shared;
-    if (select.guesses && !clock.following && t > 0) this.source.want(t, Math.min(this.trace.steps, t + 4));
+    const { select, want } = this.shared;
+    if (select.guesses && t > 0) want(t, Math.min(this.trace.steps, t + 4));
     for (const view of this.views) view.draw(t);
     if (!this.at.candidates.hidden) for (const view of this.inspector) view.draw(t);
     this.root.dataset.painted = String(t);

@@ -1,6 +1,7 @@
 // Colour by: which score the canvas and the heat map show, and how to read its colours.
 
 import { el, help, number, setText } from "./dom.js";
+import { SIGNED_GRADIENT, signed } from "./diverging.js";
 import { GRADIENT } from "./palette.js";
 import { HELP } from "./words.js";
 
@@ -13,16 +14,18 @@ export function layersOf(trace, horizon = trace.horizon) {
   return [order, ...[...trace.scores.values()].map(({ measure }) => measure)];
 }
 
-export function create(root, { trace, select, horizon }) {
+export function create(root, { trace, select, clock, horizon, gaps, two }) {
   const choices = el("div", { class: "choices", role: "radiogroup", "aria-label": "Colour by" });
   const low = el("span", { class: "end" }), high = el("span", { class: "end" });
   const unit = el("span", { class: "unit" });
   const bar = el("span", { class: "scale", "aria-hidden": "true" });
   const about = el("span", { class: "about" });
+  const between = el("input", { type: "checkbox", title: "Key M", onchange: () => select.setBetween(between.checked) });
+  const apart = el("label", { class: "check", hidden: true }, between, el("span", { text: "difference B − A" }));
   bar.style.background = GRADIENT;
   root.append(
     el("div", { class: "legend" },
-      el("span", { class: "label", text: "Colour by" }), choices,
+      el("span", { class: "label", text: "Colour by" }), choices, apart,
       el("span", { class: "ramp" }, low, bar, high, unit, about)),
   );
   let epoch = -1, layers = [], shown = "";
@@ -54,9 +57,13 @@ export function create(root, { trace, select, horizon }) {
     if (epoch !== trace.epoch) begin();
     const layer = layersOf(trace, horizon()).find((item) => item.name === select.layer);
     const digits = layer.name === "order" ? 0 : Number.isInteger(layer.high) ? 0 : 2;
-    setText(low, number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
-    setText(high, number(layer.high, digits));
-    setText(unit, `${layer.unit} · bright = ${layer.higher}`);
+    apart.hidden = !two();
+    between.checked = select.between;
+    const gap = gaps();
+    bar.style.background = gap ? SIGNED_GRADIENT : GRADIENT;
+    setText(low, gap ? signed(-gap.limit) : number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
+    setText(high, gap ? signed(gap.limit) : number(layer.high, digits));
+    setText(unit, gap ? `${layer.name === "order" && clock.unit !== "step" ? "passes" : layer.unit} · orange, + = ${layer.name === "order" ? "later" : "higher"} in B` : `${layer.unit} · bright = ${layer.higher}`);
     if (shown === layer.name) return;
     shown = layer.name;
     about.replaceChildren(help(layer.title, ...(layer.name === "order" ? HELP.order : HELP.layer(layer))));

@@ -29,6 +29,7 @@ function create(root, base, tell) {
   let opening = false, held = false; // Run was pressed before the choices came
   addEventListener("click", hold, true);
   let choices = null, model = null, decoder = null, given = new Map(); // decoder -> {setting: value}
+  let locked = true; // settings that A has too are those of A
 
   async function open() {
     opening = true;
@@ -70,6 +71,7 @@ function create(root, base, tell) {
       return false;
     }
     ({ model, decoder } = chosen);
+    locked = false; // what was chosen is what it was
     given.set(decoder, { ...chosen.settings });
     check.checked = true;
     await open();
@@ -84,7 +86,7 @@ function create(root, base, tell) {
 
   function say() {
     const settings = given.get(decoder) ?? {};
-    tell(JSON.stringify({ model, decoder, settings }));
+    tell(JSON.stringify({ model, decoder, settings, locked }));
   }
 
   function draw() {
@@ -96,6 +98,8 @@ function create(root, base, tell) {
         field("b-decoder", "Decoder of B", menu(choices.decoders.map((item) => ({ name: item.name, title: `${item.title} · ${item.mark}` })), decoder, (value) => { decoder = value; draw(); say(); document.getElementById("field-b-decoder")?.querySelector("select").focus(); }))),
       el("details", { id: "second-settings" },
         el("summary", { text: "Settings of B" }),
+        el("label", { class: "second-lock" }, el("input", { type: "checkbox", id: "field-b-locked", checked: locked, onchange: (event) => { locked = event.target.checked; say(); } }),
+          el("span", { text: "Lock: what is set for A, and B has too, is the same in B" })),
         el("div", { class: "second-settings" }, ...one.settings.map(setting))));
   }
 

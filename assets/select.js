@@ -9,6 +9,7 @@ export class Select {
     this.layer = "order";
     this.guesses = true;
     this.signs = true; // of a comparison
+    this.between = false; // colours say what sets two runs apart, B − A
     this._listeners = new Set();
   }
 
@@ -35,6 +36,7 @@ export class Select {
 
   setLayer(name) { this.layer = name; this._changed(); }
   setGuesses(on) { this.guesses = on; this._changed(); }
+  setBetween(on) { this.between = on; this._changed(); }
   setSigns(on) { this.signs = on; this._changed(); }
   clear() { this.hover = null; this.pin = null; this._changed(); }
 }

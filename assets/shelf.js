@@ -51,8 +51,11 @@ export function put(record) { return within("readwrite", (store) => store.put(re
 export function get(key) { return within("readonly", (store) => store.get(key)); }
 export function remove(key) { return within("readwrite", (store) => store.delete(key)); }
 
-/** Give a kept run another name; one that another tab has deleted stays deleted. */
-export async function rename(key, name) {
-  const record = await get(key);
-  if (record) await put({ ...record, name });
+/** Give a kept run another name; one that another tab has deleted stays deleted: it is read and written in one transaction. */
+export function rename(key, name) {
+  return within("readwrite", (store) => {
+    const asked = store.get(key);
+    asked.onsuccess = () => { if (asked.result) store.put({ ...asked.result, name }); };
+    return asked;
+  });
 }

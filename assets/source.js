@@ -3,12 +3,12 @@
 const CHUNK = 16, KEPT_CHUNKS = 16, SILENCE_MS = 10000, AGAIN_MS = 2000, RETRIES_MS = [1000, 2000, 4000];
 
 export class Source {
-  /** `on` holds start, begun, queue, ended, gap, filled, offline and changed. */
+  /** `on` holds start, begun, queue, paused, ended, gap, filled, offline and changed. */
   constructor(base, trace, on) {
     Object.assign(this, { base, trace, on });
     this.run = null;
     this.next = 0;
-    this._chunks = new Map(); // first step -> "asked", "known", or when to ask again; oldest first
+    this._chunks = new Map(); // first step -> "asked", "known", `upto` which step, or when to ask again; oldest first
     this._heard = 0;
     this._timer = 0;
     this._filling = null; // the run whose lost steps are being fetched
@@ -40,6 +40,7 @@ export class Source {
   _take(events, arrived) {
     for (const event of events) {
       if (event.kind === "queue") this.on.queue(event.ahead, event.wait_s);
+      else if (event.kind === "pause") this.on.paused(event);
       else if (event.kind === "start" && !this._ours(event.run)) { this._chunks.clear(); this.on.start(); }
     }
     // Without its start a run cannot be read: its steps are asked for again, together with it.
@@ -96,32 +97,33 @@ export class Source {
     if (this.trace.live) this._timer = setTimeout(async () => { await this.fill(); this._watch(); }, SILENCE_MS);
   }
 
-  /** See to it that the candidates of steps `from` to `to` are there; they come with the next frame. */
-  want(from, to) {
+  /** See to it that the candidates of steps `from` to `to` are there; they come with the next frame. `still`: the run is paused. */
+  want(from, to, still = false) {
     if (!this.trace.start) return;
     const last = Math.min(to, this.trace.steps);
     for (let first = from - ((from - 1) % CHUNK); first <= last; first += CHUNK) {
       const whole = !this.trace.live || first + CHUNK - 1 <= this.trace.steps;
-      if (whole && this._missing(first)) this._fetch(first);
+      if ((whole || still) && this._missing(first)) this._fetch(first, whole);
     }
   }
 
-  /** Whether a chunk is neither there nor asked for; one that failed is asked for again after a while. */
+  /** Whether a chunk is neither there nor asked for; one that failed is asked for again after a while, a part once there is more. */
   _missing(first) {
     const state = this._chunks.get(first);
+    if (state?.upto !== undefined) return this.trace.steps > state.upto;
     return state === undefined || (typeof state === "number" && performance.now() > state);
   }
 
   /** Ask for a chunk of the run that is shown: while a next one waits in the queue, that is not `run`. */
-  async _fetch(first) {
-    const { run } = this.trace.start;
+  async _fetch(first, whole) {
+    const { run } = this.trace.start, { steps } = this.trace;
     const ours = () => this._ours(run);
     this._chunks.set(first, "asked");
     try {
       const answer = await this._get(`runs/${run}/candidates?from=${first}&to=${first + CHUNK - 1}`);
       if (!ours()) return;
       for (const [step, list] of Object.entries(answer.steps)) this.trace.learnCandidates(Number(step), list, answer.texts);
-      this._chunks.set(first, "known");
+      this._chunks.set(first, whole ? "known" : { upto: steps });
       this._forget();
       this.on.changed();
     } catch { // until then the view shows the candidates of the written tokens, which came with the steps

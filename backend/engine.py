@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Protocol
 from backend.errors import BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, RunRequest
 from backend.handle import RunHandle
+from backend.holding import Breakpoint, Pauses
 from backend.kept import KeptRuns
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
@@ -34,6 +35,9 @@ log = logging.getLogger(__name__)
 
 STUCK_MAX = 3
 """Threads that models may keep before the engine takes no more runs: each holds what its pass allocated."""
+
+LOOK_S = 0.2
+"""How often the worker looks at runs that stand, while nothing else is to be done."""
 
 LENGTHS = 16
 """Runs from whose lengths the wait of the next ones is told."""
@@ -70,7 +74,10 @@ class Engine(Protocol):
     def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
         """Return what of ``request`` does not fit a loaded model."""
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> RunHandle:
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None,
+        breaks: Sequence[Breakpoint] = (),
+    ) -> RunHandle:
         """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
 
     def find(self, run_id: str) -> RunHandle | None:
@@ -96,6 +103,7 @@ class LocalEngine:
         self._queued = Waiting()
         self._running: dict[str, Item] = {}
         self._kept = KeptRuns(settings.kept_runs, settings.kept_mb << 20)
+        self.pauses = Pauses(settings.max_running, settings.paused_s, self._clock)
         self._cancels: dict[str, str] = {}
         self._unloaded: set[str] = set()
         self._closed = False
@@ -177,8 +185,11 @@ class LocalEngine:
         model = self.load(model_name)
         return model, prepare(model, request, canvas_max=self._settings.canvas_max)
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> RunHandle:
-        """Queue a run and return its handle.
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None,
+        breaks: Sequence[Breakpoint] = (),
+    ) -> RunHandle:
+        """Queue a run and return its handle; it pauses after every step that meets one of ``breaks``.
 
         Runs of one ``group`` take one place between them, in the queue and among the running, and unless
         ``kept`` says otherwise are not kept once they are over. ``visitor`` tells whose run it is: the queue
@@ -186,6 +197,7 @@ class LocalEngine:
         """
         model, plan = self.plan(model_name, request)
         handle = RunHandle(self, model_name, request, self._clock, group, visitor, not group if kept is None else kept)
+        handle.breaks = tuple(breaks)
         with self._wake:
             try:
                 self._refuse_beyond_limits(handle)
@@ -218,10 +230,14 @@ class LocalEngine:
             raise BusyError(f"{self._waiting()} runs wait already; the limit is {self._settings.max_queued}.", "Try again in a minute.")
 
     def _waiting(self) -> int:
-        return len(groups_of(self._queued) - groups_of(self._running.values()))
+        return len(groups_of(self._queued) - groups_of(self._decoding()))
+
+    def _decoding(self) -> list[Item]:
+        """Return the runs that have a place: one that stands gives it up."""
+        return [item for run_id, item in self._running.items() if run_id not in self.pauses.held]
 
     def _full(self) -> bool:
-        room = self._settings.max_running - len(groups_of(self._running.values()))
+        room = self._settings.max_running - len(groups_of(self._decoding()))
         return self._waiting() >= self._settings.max_queued + max(room, 0)
 
     def _broken(self) -> bool:
@@ -250,13 +266,19 @@ class LocalEngine:
             self._cancels[handle.id] = ""
             self._wake.notify_all()
 
+    def wish(self, handle: RunHandle, what: str) -> None:
+        """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
+        with self._wake:
+            self.pauses.wish(handle.id, what)
+            self._wake.notify_all()
+
     def ahead_of(self, handle: RunHandle) -> int:
         """Return how many queued runs come before this one, those of one group as one; 0 once it runs."""
         with self._wake:
-            order = self._queued.ordered(item for item, _ in self._running.values())
+            order = self._queued.ordered(item for item, _ in self._decoding())
             before = list(itertools.takewhile(lambda item: item[0] is not handle, order))
             waits = len(before) < len(order)
-            return len(groups_of(before) - groups_of(self._running.values()) - {handle.group}) if waits else 0
+            return len(groups_of(before) - groups_of(self._decoding()) - {handle.group}) if waits else 0
 
     def wait_of(self, handle: RunHandle) -> float | None:
         """Return about how many seconds this run will wait, from how long the last runs took; None before any."""
@@ -300,21 +322,28 @@ class LocalEngine:
     def orders(self, worker: Worker) -> Orders | None:
         """Wait until there is something to do and return it; None when the worker is to end."""
         with self._wake:
-            self._wake.wait_for(lambda: len(self._queued) or self._running or self._closed or self._unloaded or worker.left)
+            self._wake.wait_for(lambda: worker.left or self._stirs(), LOOK_S if self.pauses.held else None)
             if worker.left:
                 return None
+            self.pauses.honour(lambda run_id: worker.stand(self._running[run_id][0].model_name, run_id))
+            self.pauses.expire()
+            self.pauses.tell()
+            released = self.pauses.release(groups_of(self._decoding()), self._settings.max_running)
             unloaded, self._unloaded = self._unloaded, set()
             ended, self._cancels = self._cancels | self._unread(), {}
             for handle in self._queued.drop(ended):
                 self._over(handle, ended_by("cancelled", ended[handle.id]))
-            admitted = self._queued.take((handle for handle, _ in self._running.values()), self._settings.max_running)
+            admitted = self._queued.take((handle for handle, _ in self._decoding()), self._settings.max_running)
             for handle, plan in admitted:
                 handle.touch()
                 handle.admitted_at = self._clock()
                 self._running[handle.id] = (handle, plan)
             if self._closed and not self._running:
                 return None
-            return Orders(unloaded, ended, admitted)
+            return Orders(unloaded, ended, admitted, [self._running[run_id][0] for run_id in released])
+
+    def _stirs(self) -> bool:
+        return bool(len(self._queued) or self._decoding() or self._closed or self._unloaded or self._cancels or self.pauses.stirs)
 
     def _unread(self) -> dict[str, str]:
         """Return the runs that nobody reads: their visitor left before the first event, or without a word."""
@@ -342,7 +371,8 @@ class LocalEngine:
 
     def _over(self, handle: RunHandle, end: End) -> None:
         """Note that a run is over; one that is not kept is read by whoever drives its group."""
-        if handle.admitted_at is not None:
+        self.pauses.forget(handle.id)
+        if handle.admitted_at is not None and handle.standing is None:  # how long a pause was says nothing of the next run
             self._lengths.append(self._clock() - handle.admitted_at)
         if handle.kept:
             self._kept.ended(handle, handle.recorded)

@@ -19,7 +19,7 @@ Write = tuple[int, int, float]
 
 
 class Edit(NamedTuple):
-    """One thing that a reader changes at a step: ``write`` a token, ``erase`` a position, or ``forbid`` a token there."""
+    """One thing that a reader changes at a step: ``write`` or ``pin`` a token, ``erase`` a position, or ``forbid`` a token there."""
 
     action: str
     position: int

@@ -8,7 +8,8 @@ decoder it is the counterfactual of the same run in the sense of Chatzi et al. (
 1. ``write`` puts a token at a position in the fork's step, whatever the decoder wrote there or not.
 2. ``erase`` masks a position again; the decoder then begins anew on what is masked, since its schedule no longer fits.
 3. ``forbid`` bars a token from a position, from the fork's step on: its probability is 0.
-4. Another decoder, or other settings, begin after the fork's step on the canvas as it stands.
+4. ``pin`` puts a token at a position as ``write`` does, if it does not stand there; no later step erases or replaces it.
+5. Another decoder, or other settings, begin after the fork's step on the canvas as it stands.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from backend.shapes import Float
     from backend.world import Decoding, World
 
-ACTIONS = ("write", "erase", "forbid")
+ACTIONS = ("write", "erase", "forbid", "pin")
 BARRED = 1e4
 """How far below the favourite a forbidden token's logit is put: its probability is exactly 0, its logarithm finite."""
 
@@ -97,7 +98,8 @@ def _wrong(model: Model, request: RunRequest, fork: Fork, layout: Layout) -> Ite
             yield f"Position {position!r} is outside the answer; give {positions.start} to {positions.stop - 1}."
         elif position in fixed:
             yield f"Position {position} is fixed by the request; change the request instead."
-        if action in ("write", "forbid") and (isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < model.vocab_size or token == model.mask_id):
+        no_id = isinstance(token, bool) or not isinstance(token, int) or not 0 <= token < model.vocab_size
+        if action in ("write", "forbid", "pin") and (no_id or token == model.mask_id):
             yield f"Token {token!r} cannot be meant; give 0 to {model.vocab_size - 1}, and not the mask."
 
 
@@ -142,6 +144,8 @@ class Interventions:
                 choice = _written(choice, edit, seen)
             elif at == step and edit.action == "erase":
                 choice = _erased(choice, edit, canvas[edit.position] != mask_id)
+            elif at <= step and edit.action == "pin":
+                choice = _pinned(choice, edit, seen, canvas[edit.position] == edit.token, at == step)
         return choice
 
 
@@ -163,6 +167,18 @@ def _erased(choice: Choice, edit: Edit, stands: bool) -> Choice:
         raise AppError(f"Position {edit.position} is masked at this step: there is nothing to erase.", "Choose a written position.")
     erases = tuple(sorted({*choice.erases, edit.position})) if stands else choice.erases
     return _noted(replace(choice, writes=others, erases=erases), edit, f"Your change: position {edit.position} is masked again.")
+
+
+def _pinned(choice: Choice, edit: Edit, seen: Seen | None, stands: bool, now: bool) -> Choice:
+    writes = tuple(write for write in choice.writes if write[0] != edit.position or write[1] == edit.token)
+    erases = tuple(at for at in choice.erases if at != edit.position)
+    kept = replace(choice, writes=writes, erases=erases)
+    if now:
+        kept = kept if stands else _written(kept, edit, seen)
+        return _noted(kept, edit, f"Your change: position {edit.position} is pinned.")
+    if (writes, erases) == (choice.writes, choice.erases):
+        return choice
+    return _noted(kept, edit, f"Position {edit.position} is pinned: the decoder's change of it is not made.")
 
 
 def _noted(choice: Choice, edit: Edit, sentence: str) -> Choice:
@@ -192,7 +208,7 @@ def _begins_anew(decoder: Decoder, fork: Fork) -> bool:
     """Tell whether what the decoder remembers no longer fits after the fork."""
     actions = {edit.action for edit in fork.edits}
     own_loop = hasattr(decoder, "decode")
-    return fork.decoder is not None or bool(fork.settings) or "erase" in actions or ("write" in actions and own_loop)
+    return fork.decoder is not None or bool(fork.settings) or "erase" in actions or (own_loop and bool(actions & {"write", "pin"}))
 
 
 def _until(process: Decoding, world: World, step: int) -> Generator[Any, Any, None]:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from typing import Protocol
 
 from backend.events import End, Event, RunRequest
+from backend.holding import Breakpoint, Standing
 
 QUEUE_TICK_S = 0.5
 """How often a waiting visitor hears about the queue."""
@@ -22,6 +23,9 @@ class Owner(Protocol):
 
     def ahead_of(self, handle: RunHandle) -> int:
         """Return how many queued runs come before this one; 0 once it runs."""
+
+    def wish(self, handle: RunHandle, what: str) -> None:
+        """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
 
     def wait_of(self, handle: RunHandle) -> float | None:
         """Return the seconds until this run begins, as far as they can be told."""
@@ -48,6 +52,12 @@ class RunHandle:
         self._times: list[float] = []
         self._changed = threading.Condition()
         self._read_at = clock()
+        self.breaks: tuple[Breakpoint, ...] = ()
+        """After which steps it pauses; may be set anew while it runs."""
+        self.feed: object = None
+        """Whoever reads the run for a page now; the last to take it has it."""
+        self.standing: Standing | None = None
+        """What was last said of the run's pauses; None while there was none."""
 
     @property
     def ahead(self) -> int:
@@ -102,16 +112,22 @@ class RunHandle:
         """End the run before its next forward pass; nothing happens to one that is over."""
         self._engine.cancel(self)
 
+    def wish(self, what: str) -> None:
+        """Ask for one of ``holding.WISHES``; nothing happens to a run that has not begun, or is over."""
+        self._engine.wish(self, what)
+
     def batches(self, every_s: float = 0.05) -> Iterator[tuple[Event, ...]]:
         """Yield the events in batches at least ``every_s`` apart, up to the ``End``.
 
-        An empty batch comes twice a second while nothing happens (the run waits in the queue).
+        An empty batch comes twice a second while nothing happens (the run waits in the queue, or is
+        paused), and at once when a pause begins or ends.
         """
-        sent, ready_at = 0, 0.0
+        sent, ready_at, told = 0, 0.0, None
         while True:
             self.touch()
             with self._changed:
-                self._changed.wait_for(lambda: len(self._events) > sent, QUEUE_TICK_S)
+                self._changed.wait_for(lambda: len(self._events) > sent or self.standing is not told, QUEUE_TICK_S)
+                told = self.standing
                 # What comes within the interval travels together: fewer, fuller messages.
                 self._changed.wait_for(self._over, max(0.0, ready_at - time.monotonic()))
                 batch = tuple(self._events[sent:])
@@ -127,6 +143,12 @@ class RunHandle:
         with self._changed:
             self._events.append(event)
             self._times.append(time.time())
+            self._changed.notify_all()
+
+    def stand(self, standing: Standing) -> None:
+        """Say that the run pauses or goes on (owner thread only)."""
+        with self._changed:
+            self.standing = standing
             self._changed.notify_all()
 
     def _over(self) -> bool:

@@ -8,7 +8,8 @@ caches) share a call of the model. ``run`` is one lane, ``run_many`` several, an
 from __future__ import annotations
 
 import logging
-from collections.abc import Hashable, Iterator, Sequence
+import time
+from collections.abc import Callable, Hashable, Iterator, Sequence
 
 from backend.errors import AppError
 from backend.events import End, Event, RunRequest, Totals
@@ -71,12 +72,17 @@ def _pairs(model: Model, runs: dict[int, Decoding]) -> Iterator[tuple[int, Event
 
 
 class Lanes:
-    """Runs of one model that take their forward passes together."""
+    """Runs of one model that take their forward passes together.
 
-    def __init__(self, model: Model) -> None:
-        self._model = model
+    ``stops(key, event)`` tells of each event whether its run is to stand after it; it then takes no
+    turns until it is released.
+    """
+
+    def __init__(self, model: Model, stops: Callable[[Hashable, Event], bool] = lambda key, event: False) -> None:
+        self._model, self._stops = model, stops
         self._room = BATCH_ROWS_CPU if model.device.type == "cpu" else BATCH_ROWS
         self._waiting: dict[Hashable, tuple[Decoding, Pass]] = {}
+        self._standing: dict[Hashable, tuple[Decoding, Pass | None]] = {}
 
     @property
     def waiting(self) -> tuple[Hashable, ...]:
@@ -104,15 +110,30 @@ class Lanes:
 
         ``why`` becomes the message of its ``End``: nothing where a person asked for it.
         """
+        found = self._waiting.pop(key, None) or self._standing.pop(key, None)
+        return self._advance(key, found[0], Cancelled(why)) if found else []
+
+    def stand(self, key: Hashable) -> bool:
+        """Let a waiting run stand before its next pass; return whether there was one."""
         if key not in self._waiting:
-            return []
-        return self._advance(key, self._waiting.pop(key)[0], Cancelled(why))
+            return False
+        self._standing[key] = self._waiting.pop(key)
+        return True
+
+    def release(self, key: Hashable) -> list[tuple[Hashable, Event]]:
+        """Let a standing run go on; return the events that come before its next pass."""
+        process, asked = self._standing.pop(key)
+        if asked is None:
+            return self._advance(key, process, None)
+        self._waiting[key] = (process, asked)
+        return []
 
     def close(self) -> None:
         """End all runs without events."""
-        for process, _ in self._waiting.values():
+        for process, _ in (*self._waiting.values(), *self._standing.values()):
             process.close()
         self._waiting.clear()
+        self._standing.clear()
 
     def _advance(
         self, key: Hashable, process: Decoding, reply: Reply | Exception | None
@@ -123,6 +144,9 @@ class Lanes:
             item = process.throw(reply) if isinstance(reply, Exception) else process.send(reply)
             while not isinstance(item, Pass):
                 events.append((key, item))
+                if self._stops(key, item):
+                    self._standing[key] = (process, None)
+                    return events
                 item = next(process)
             self._waiting[key] = (process, item)
         except StopIteration:
@@ -146,9 +170,11 @@ class Lanes:
         return groups
 
 
-def decoding(model: Model, plan: Plan, limits: Limits, noise: Noise | None = None) -> Decoding:
-    """Yield the events of one run, and a ``Pass`` wherever a ``Reply`` is to be sent in."""
-    world = World(model, plan, limits, noise)
+def decoding(
+    model: Model, plan: Plan, limits: Limits, noise: Noise | None = None, clock: Callable[[], float] = time.perf_counter,
+) -> Decoding:
+    """Yield the events of one run, and a ``Pass`` wherever a ``Reply`` is to be sent in; ``clock`` is in seconds."""
+    world = World(model, plan, limits, noise, clock)
     yield world.start()
     reason, message = "done", ""
     try:

@@ -45,6 +45,7 @@ class Settings:
     canvas_max: int = _limit(1024, "Positions of a canvas, prompt and answer together.", 8, 8192)
     passes_max: int = _limit(4096, "Forward passes of one run.", 1, 65536)
     run_time_s: int = _limit(300, "Seconds that one run may take.", 1, 86400)
+    paused_s: int = _limit(300, "Seconds that a run may stand paused, all its pauses together; then it goes on.", 1, 86400)
     pass_time_s: int = _limit(120, "Seconds after which a forward pass that does not come back is given up and its runs end.", 1, 3600)
     unread_s: int = _limit(15, "Seconds that a run goes on while nobody reads it.", 1, 86400)
     kept_runs: int = _limit(64, "Finished runs kept in memory for replay.", 1, 4096)

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from backend.events import End, Event, Totals
 from backend.handle import RunHandle
+from backend.holding import Pauses
 from backend.settings import Settings
 from backend.waiting import Item
 
@@ -44,10 +45,15 @@ class Orders:
     ended: Mapping[str, str]
     """Runs to end, and why in words (none where a person asked for it)."""
     admitted: list[Item]
+    released: list[RunHandle]
+    """Runs that stood paused and go on."""
 
 
 class Employer(Protocol):
     """What a worker asks of its engine."""
+
+    pauses: Pauses
+    """Which runs stand."""
 
     def orders(self, worker: Worker) -> Orders | None:
         """Wait until there is something to do; None when the worker is to end."""
@@ -86,12 +92,18 @@ class Worker:
         at = self._busy
         return None if at is None else (at[0], time.monotonic() - at[1])
 
+    def stand(self, name: str, run_id: str) -> bool:
+        """Let a run stand before its next pass; return whether it waited for one."""
+        return self.rooms[name].lanes.stand(run_id)
+
     def _work(self) -> None:
         """Run until told to end: begin, end, and give every model's lanes a turn."""
         while (orders := self._engine.orders(self)) is not None:
             for name in orders.unloaded:
                 self.rooms.pop(name, None)
             try:
+                for handle in orders.released:
+                    self._engine.deliver(self, self.rooms[handle.model_name].lanes.release(handle.id))
                 self._begin(orders.admitted)
                 for room in list(self.rooms.values()):
                     for run_id, why in orders.ended.items():
@@ -112,8 +124,9 @@ class Worker:
         for handle, (model, plan) in admitted:
             name = handle.model_name
             if name not in self.rooms:
-                self.rooms[name] = Room(Lanes(model), self._threads_for(model))
-            joined = self.rooms[name].lanes.join(handle.id, decoding(model, plan, limits))
+                self.rooms[name] = Room(Lanes(model, self._engine.pauses.stops), self._threads_for(model))
+            watch = self._engine.pauses.begin(handle)
+            joined = self.rooms[name].lanes.join(handle.id, decoding(model, plan, limits, clock=watch))
             self._engine.deliver(self, joined)
 
     def _take_turns(self) -> None:

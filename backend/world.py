@@ -6,7 +6,8 @@ world.predict(...)`` and yields the events that ``world.step`` and ``world.branc
 
 from __future__ import annotations
 
-from collections.abc import Generator, Mapping, Sequence
+import time
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -47,9 +48,12 @@ class Spent(AppError):
 class World:
     """One run in progress, as its decoder sees it."""
 
-    def __init__(self, model: Model, plan: Plan, limits: Limits = Limits(), noise: Noise | None = None) -> None:
+    def __init__(
+        self, model: Model, plan: Plan, limits: Limits = Limits(), noise: Noise | None = None,
+        clock: Callable[[], float] = time.perf_counter,
+    ) -> None:
         self._model, self._plan, self._limits = model, plan, limits
-        self._tape = Tape(model)
+        self._tape = Tape(model, clock)
         self._observer = Observer(self.mask_id, plan.request.top_k)
         self._seen: Seen | None = None
         self._interventions = Interventions(plan.request.forks)

@@ -47,7 +47,7 @@ class Bridge(_Carrier):
     """Carries event batches to ``assets/app.js``, which reads ``props.value`` as an object."""
 
     inbox = "traceParts"
-    asks = 'branch: (asked) => trigger("branch", asked)'
+    asks = 'branch: (asked) => trigger("branch", asked), hold: (asked) => trigger("hold", asked)'
 
 
 class Notices(_Carrier):
@@ -61,3 +61,22 @@ class Opener(_Carrier):
 
     inbox = "openerParts"
     asks = 'open: (asked) => trigger("open", asked)'
+
+
+class Breaks(gr.HTML):
+    """The place of Pause and Break at, which ``assets/hold.js`` draws; its value is the breakpoints as JSON text."""
+
+    def __init__(self, value: str = "", **shared: Any) -> None:
+        fixed = dict(
+            value=value, html_template='<div class="hold"></div>', apply_default_css=False,
+            js_on_load="(window.holdParts ??= []).push({ element, props });", elem_id="hold",
+        )
+        super().__init__(**{**shared, **fixed})
+
+    def postprocess(self, value: str | None) -> str:
+        """Return the value as it is: the template never prints it."""
+        return value or ""
+
+    def api_info(self) -> dict[str, Any]:
+        """Say that the value is text."""
+        return {"type": "string"}

@@ -7,8 +7,8 @@ import json
 import logging
 import secrets
 import threading
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import gradio as gr
@@ -16,12 +16,14 @@ import gradio as gr
 from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.engine import Engine, RunHandle
 from backend.errors import AppError, Problem, RequestError
-from backend.events import Edit, Event, RunRequest
+from backend.events import Edit, Fork, RunRequest
 from backend.forks import branched
+from backend.holding import WISHES, Breakpoint, breakpoints
 from backend.template import parsed
 from components import links, wire
 from components.controls import Control, settings_of, whole
 from components.examples import Opening, prompt_of
+from components.feeds import Feed, together
 from components.html import Markup
 from components.models_view import said
 from components.second import chosen_of
@@ -32,17 +34,11 @@ log = logging.getLogger(__name__)
 EVERY_LOADING_S = 0.3
 """Time between two lines about a model that is loading."""
 
-EVERY_S = 0.05
-"""Time between two messages to the browser: below it nobody sees a difference."""
-
 KEPT = "-"
 """Stands for the run of a lane that stays as it is."""
 
-EDITS_MAX = 64
-"""Changes of one branch."""
-
-QUIET_S = 0.5
-"""Time without news after which an empty message says that the line is alive."""
+EDITS_MAX = 512
+"""Changes of one branch; a span that is masked is one for each of its tokens."""
 
 
 class Desk:
@@ -64,20 +60,25 @@ class Desk:
     def submit(
         self, prompt: str, model: str, decoder: str, length: Any, seed: Any, template: str, second: str, *values: Any, visitor: str = ""
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop."""
+        """Yield the lanes' run ids (empty when refused), the notice, and the state of Run and Stop.
+
+        ``values`` are those of the controls, then the breakpoints as JSON text where there are any.
+        """
+        count = len(self._controls)
         yield from self._started(decoder, lambda: [
-            (model, self._request(prompt, model, decoder, length, seed, template, values)),
-            *self._second(second, prompt, length, seed, template),
-        ], visitor)
+            (model, self._request(prompt, model, decoder, length, seed, template, values[:count])),
+            *self._second(second, prompt, length, seed, template, settings_of(self._controls, decoder, values[:count])),
+        ], visitor, breaks=lambda: breaks_of(*values[count:]))
 
     def _started(
-        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], visitor: str, *lanes: str
+        self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], visitor: str, *lanes: str,
+        breaks: Callable[[], tuple[Breakpoint, ...]],
     ) -> Iterator[tuple[Any, ...]]:
         """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
-            handles = self._submit_all(asked(), visitor)
+            handles = self._submit_all(asked(), visitor, breaks())
         except RequestError as error:
             yield "", self._notice(decoder, problems=error.problems), *idle()
         except AppError as error:
@@ -87,8 +88,14 @@ class Desk:
             yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)
 
     def branch(self, event: gr.EventData, request: gr.Request | None = None) -> Iterator[tuple[Any, ...]]:
-        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays."""
-        yield from self._started("", lambda: [self._branched(carried(event))], visitor_of(request), KEPT)
+        """Yield what ``submit`` does, for the branch of a kept run: it becomes lane B, and lane A stays.
+
+        A parent that is not over, because it is paused, goes on being shown with its branch.
+        """
+        asked = carried(event)
+        parent = self._engine.find(str(asked.get("run")))
+        lane = parent.id if parent and not parent.ended else KEPT
+        yield from self._started("", lambda: [self._branched(asked)], visitor_of(request), lane, breaks=lambda: breakpoints(asked.get("breaks", ())))
 
     def _branched(self, asked: Any) -> tuple[str, RunRequest]:
         """Return the model and request of a branch, from what the browser asks.
@@ -97,17 +104,22 @@ class Desk:
         """
         try:
             run_id, step = str(asked["run"]), asked["step"]
-            edits = tuple(Edit(*edit) for edit in asked["edits"][:EDITS_MAX])
+            edits = tuple(Edit(*edit) for edit in asked["edits"])
+            then = None if asked.get("then") is None else str(asked["then"])
             decoder = None if asked.get("decoder") is None else str(asked["decoder"])
             settings = None if asked.get("settings") is None else dict(asked["settings"])
         except (TypeError, ValueError, KeyError, AttributeError) as error:
             raise RequestError([Problem("forks", "What was asked for is no branch; reload the page.")]) from error
+        if len(edits) > EDITS_MAX:
+            raise RequestError([Problem("forks", f"A branch takes at most {EDITS_MAX} changes, and these are {len(edits)}; mask a shorter span.")])
         handle = self._engine.find(run_id)
         if handle is None:
             raise RequestError([Problem("forks", "The run to branch from is not kept here any more. Run it again, then branch.")])
-        return handle.model_name, branched(handle.events_so_far, step, edits, decoder, settings, run_id)
+        request = branched(handle.events_so_far, step, edits, decoder, settings, run_id)
+        # After a move by hand, which is one step, another decoder goes on.
+        return handle.model_name, request if then is None else replace(request, forks=(*request.forks, Fork(step + 1, decoder=then, parent=run_id)))
 
-    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], visitor: str) -> list[RunHandle]:
+    def _submit_all(self, asked: Sequence[tuple[str, RunRequest]], visitor: str, breaks: tuple[Breakpoint, ...]) -> list[RunHandle]:
         """Hand in the runs of all lanes, or none: a run beside one that cannot start is taken back.
 
         Runs that are compared take one place between them, so that they go on side by side.
@@ -118,7 +130,7 @@ class Desk:
         try:
             for lane, (model, request) in enumerate(asked):
                 try:
-                    handles.append(self._engine.submit(model, request, group, visitor, kept=True))
+                    handles.append(self._engine.submit(model, request, group, visitor, kept=True, breaks=breaks))
                 except RequestError as error:
                     problems += _of_lane(lane, error.problems)
             if problems:
@@ -130,18 +142,40 @@ class Desk:
         return handles
 
     def stream(self, run_ids: str) -> Iterator[Any]:
-        """Yield the events of all lanes as numbered messages; a reader that leaves ends the runs."""
+        """Yield the events of all lanes as numbered messages; a reader that leaves ends the runs.
+
+        A run that another stream takes over, the one of its branch, is that one's to end.
+        """
         handles = self._handles(run_ids)
         if not any(handles):
             yield gr.skip()
             return
-        lanes = [_Feed(handle, lane) for lane, handle in enumerate(handles) if handle]
+        lanes = [Feed(handle, lane) for lane, handle in enumerate(handles) if handle]
         runs = [handle.id if handle else None for handle in handles]
         try:
             for number, events in enumerate(together(lanes)):
                 yield wire.batch(runs, number, events)
+                if any(feed.handle.feed is not feed for feed in lanes):
+                    return
         finally:
-            self._end(handles)
+            self._end([feed.handle for feed in lanes if feed.handle.feed is feed])
+
+    def hold(self, run_ids: str, event: gr.EventData) -> None:
+        """Pause the runs, let them go on or make one step, or set their breakpoints anew."""
+        asked = carried(event)
+        what = asked.get("what")
+        for handle in self._handles(run_ids):
+            if handle is None or handle.ended:
+                continue
+            if "breaks" in asked:
+                handle.breaks = breakpoints(asked["breaks"])
+            if what in WISHES:
+                handle.wish(what)
+
+    def rest(self, run_ids: str) -> tuple[Any, Any]:
+        """Return the state of Run and Stop after a stream: idle, unless runs go on in another one."""
+        going = any(handle is not None and not handle.ended for handle in self._handles(run_ids))
+        return (gr.skip(), gr.skip()) if going else idle()
 
     def stop(self, run_ids: str) -> None:
         """End the runs before their next forward pass; their last events come through ``stream``."""
@@ -220,12 +254,14 @@ class Desk:
             decoder=decoder, prompt=text, prompt_ids=ids, length=places, settings=settings, seed=whole(seed), fixed=fixed,
         )
 
-    def _second(self, second: str, prompt: str, length: Any, seed: Any, template: str) -> list[tuple[str, RunRequest]]:
+    def _second(
+        self, second: str, prompt: str, length: Any, seed: Any, template: str, given: Mapping[str, Any],
+    ) -> list[tuple[str, RunRequest]]:
         """Return the model and request of lane B: the prompt, length, seed and template are those of lane A."""
         chosen = chosen_of(second)
         if chosen is None:
             return []
-        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.settings)
+        request = self._asked(prompt, chosen.model, chosen.decoder, length, seed, template, chosen.beside(given))
         return [(chosen.model, request)]
 
     def choose_decoder(self, name: str) -> tuple[Any, ...]:
@@ -307,40 +343,9 @@ def _of_lane(lane: int, problems: Sequence[Problem]) -> list[Problem]:
     return [Problem(f"b.{item.field}", item.message) for item in problems] if lane else list(problems)
 
 
-class _Feed:
-    """One run on its way to the page: what of it has been sent."""
-
-    def __init__(self, handle: RunHandle, lane: int) -> None:
-        self.handle, self._lane, self._sent = handle, lane, 0
-        self._encoder = wire.Encoder(handle.id, lane)
-
-    def encoded(self, batch: Sequence[Event]) -> list[dict[str, Any]]:
-        """Return the next events on the wire; instead of none the place in the queue, if there is one."""
-        if not batch:
-            return [wire.queue(self.handle.ahead, self._lane, self.handle.wait_s)] if self.handle.ahead else []
-        created = self.handle.times[self._sent : self._sent + len(batch)]
-        self._sent += len(batch)
-        return self._encoder.encode(batch, created)
-
-    def fresh(self) -> list[dict[str, Any]]:
-        """Return what has happened since the last call."""
-        return self.encoded(self.handle.events_so_far[self._sent :])
-
-
-def together(feeds: Sequence[_Feed]) -> Iterator[list[dict[str, Any]]]:
-    """Yield what is new in all lanes, ``EVERY_S`` apart, until every run is over.
-
-    An empty list comes twice a second while nothing happens: it says that the line is alive.
-    """
-    if len(feeds) == 1:
-        yield from map(feeds[0].encoded, feeds[0].handle.batches(every_s=EVERY_S))
-        return
-    told, over = time.monotonic(), False
-    while not over:
-        over = all(feed.handle.ended for feed in feeds)  # asked first: what came before it is then sent
-        new = [event for feed in feeds for event in feed.fresh()]
-        if new or time.monotonic() - told > QUIET_S:
-            told = time.monotonic()
-            yield new
-        if not over:
-            time.sleep(EVERY_S)
+def breaks_of(text: str = "") -> tuple[Breakpoint, ...]:
+    """Return the breakpoints that the page sends as JSON text; raises ``RequestError`` for what it never sends."""
+    try:
+        return breakpoints(json.loads(text)) if text else ()
+    except (ValueError, RecursionError) as error:
+        raise RequestError([Problem("breaks", "The breakpoints could not be read; set them again.")]) from error

@@ -23,6 +23,7 @@ _IDEA = (
 _KEYS = (
     ("Space", "play or pause"), ("← →", "one step back or forward, with Shift ten"),
     ("Home End", "first and last step"), ("[ ]", "slower, faster"), ("Enter", "pin a token"),
+    ("P", "pause a live run, or let it go on"), (". B", "one step of a paused run; set a breakpoint"),
     ("Esc", "unpin"), ("Page Up, Page Down", "in a lesson: one step back or on"),
 )
 

@@ -12,12 +12,13 @@ from backend.decoders.catalogue import DECODERS
 from backend.engine import Engine
 from backend.models.catalogue import ModelCard
 from backend.settings import Settings
-from components.bridge import Bridge, Notices, Opener
+from components.bridge import Breaks, Bridge, Notices, Opener
 from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
-from components.handlers import Desk, group_classes, idle
+from components.handlers import Desk, group_classes
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
+from components.programs import offer
 from components.second import Second
 from components.summary_view import decoder_line, model_line
 
@@ -50,10 +51,11 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
     offered = openings({card.name for card in cards})
     first = opening_of(engine.start_model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
+        offer(engine, settings.max_running + settings.max_queued)  # first, so that the page's own listeners leave it the names
         status = _header(settings, engine.start_model)
         with gr.Column(elem_id="request", elem_classes=["band"]):
             prompt, chooser, hint = _prompt(offered, first)
-            model, decoder, length, seed, run, stop = _bar(engine.start_model, cards, first)
+            model, decoder, length, seed, run, stop, breaks = _bar(engine.start_model, cards, first)
             gr.HTML(_MORE, elem_id="more-line", apply_default_css=False)
             about = gr.HTML(decoder_line(DECODERS[0]), elem_id="about-decoder", apply_default_css=False)
             with gr.Row(elem_id="drawers"):
@@ -65,7 +67,7 @@ def build(settings: Settings, engine: Engine) -> gr.Blocks:
         bridge, notices, opener = Bridge(), Notices(), Opener()
         inputs = Inputs(prompt, model, decoder, length, seed, template, second, controls)
         desk = Desk(engine, controls, offered)
-        _wire_run(desk, inputs, run, stop, bridge, notices, settings)
+        _wire_run(desk, inputs, run, stop, breaks, bridge, notices, settings)
         decoder.change(desk.choose_decoder, decoder, [about, *groups], **_QUIET)
         opened = opener.open(desk.open_link, None, [*inputs.all(), opener], trigger_mode="multiple", queue=False, **_QUIET)
         opened.then(None, opener, None, js="(answer) => window.unmask.answered(JSON.parse(answer))", **_QUIET)
@@ -82,19 +84,21 @@ _QUIET: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"
 
 
 def _wire_run(
-    desk: Desk, inputs: Inputs, run: gr.Button, stop: gr.Button, bridge: Bridge, notices: Notices,
+    desk: Desk, inputs: Inputs, run: gr.Button, stop: gr.Button, breaks: Breaks, bridge: Bridge, notices: Notices,
     settings: Settings,
 ) -> None:
     run_id = gr.State("")
-    # Every run that the engine admits or lets wait holds one stream; the engine refuses more.
-    limit = settings.max_running + settings.max_queued
-    begun = run.click(desk.press_run, inputs.all(), [run_id, notices, run, stop], concurrency_limit=limit, api_name="submit", **_QUIET)
+    # Every run that the engine admits, lets stand or lets wait holds one stream; the engine refuses more.
+    limit = 2 * settings.max_running + settings.max_queued
+    begun = run.click(
+        desk.press_run, [*inputs.all(), breaks], [run_id, notices, run, stop], concurrency_limit=limit, api_name="submit", **_QUIET)
     # Enter presses the button, which a run under way has disabled: no second run starts unseen behind it.
     inputs.prompt.submit(None, None, None, js="() => { document.querySelector('#run:not([disabled])')?.click(); }", **_QUIET)
     branched = bridge.branch(desk.branch, None, [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
     for started in (begun, branched):
         streamed = started.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
-        streamed.then(idle, None, [run, stop], queue=False, **_QUIET)
+        streamed.then(desk.rest, run_id, [run, stop], queue=False, **_QUIET)
+    bridge.hold(desk.hold, run_id, None, queue=False, trigger_mode="multiple", **_QUIET)
     stop.click(desk.stop, run_id, None, queue=False, **_QUIET)
 
 
@@ -146,7 +150,7 @@ def _prompt(offered: Sequence[Opening], first: Opening | None) -> tuple[gr.Textb
 
 def _bar(
     start_model: str, cards: Sequence[ModelCard], first: Opening | None
-) -> tuple[Menu, Menu, Number, Number, gr.Button, gr.Button]:
+) -> tuple[Menu, Menu, Number, Number, gr.Button, gr.Button, Breaks]:
     methods = [(f"{item.title} · {item.mark}", item.name) for item in DECODERS]
     with gr.Row(elem_id="bar"):
         model = Menu(
@@ -164,7 +168,8 @@ def _bar(
         seed = Number("0", label="Seed", max_lines=1, elem_id="field-seed", buttons=[])
         run = gr.Button("Run", variant="primary", elem_id="run", size="md")
         stop = gr.Button("Stop", elem_id="stop", size="md", interactive=False)
-    return model, decoder, length, seed, run, stop
+        breaks = Breaks()
+    return model, decoder, length, seed, run, stop, breaks
 
 
 def _template() -> gr.Textbox:

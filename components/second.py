@@ -14,7 +14,7 @@ from typing import Any
 import gradio as gr
 
 from backend.decoders.base import Decoder
-from backend.decoders.catalogue import DECODERS
+from backend.decoders.catalogue import DECODERS, find_decoder
 from backend.errors import Problem, RequestError
 from backend.models.catalogue import ModelCard
 from components.controls import whole
@@ -49,6 +49,14 @@ class Chosen:
     model: str
     decoder: str
     settings: Mapping[str, Any]
+    locked: bool = False
+    """Whether settings that lane A has too, and that are set there, are those of lane A."""
+
+    def beside(self, given: Mapping[str, Any]) -> Mapping[str, Any]:
+        """Return the settings of lane B where lane A is given ``given``."""
+        decoder = find_decoder(self.decoder) if self.locked else None
+        own = {item.name for item in fields(decoder.Settings)} if decoder else set()
+        return {**self.settings, **{name: value for name, value in given.items() if name in own}}
 
 
 def chosen_of(text: str | None) -> Chosen | None:
@@ -61,7 +69,7 @@ def chosen_of(text: str | None) -> Chosen | None:
     try:
         read = json.loads(text)
         settings = {str(name): whole(value) for name, value in dict(read["settings"]).items()}
-        return Chosen(str(read["model"]), str(read["decoder"]), settings)
+        return Chosen(str(read["model"]), str(read["decoder"]), settings, read.get("locked") is True)
     except (ValueError, TypeError, KeyError, RecursionError) as error:
         raise RequestError([Problem("b.decoder", "The choices of lane B could not be read; switch the comparison off and on.")]) from error
 

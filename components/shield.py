@@ -13,7 +13,7 @@ Send = Callable[[Message], Awaitable[None]]
 
 _CLOSED = re.compile(
     r"/(gradio_api/)?(upload|upload_progress|file[=/]|proxy=|stream/|vibe|undo-vibe|process_recording"
-    r"|custom_component|call/|dev/|deep_link|component_server|openapi|info|monitoring|svelte)"
+    r"|custom_component|call/|dev/|deep_link|component_server|openapi|monitoring|svelte)"
 )
 """Routes of the UI library that this page never uses: uploads, files, proxies, editors."""
 

@@ -20,6 +20,7 @@ from backend.tasks.catalogue import find_task
 
 if TYPE_CHECKING:
     from backend.decoders.base import Score
+    from backend.holding import Standing
     from backend.measures.base import Measure
 
 VERSION = 1
@@ -175,6 +176,11 @@ def verdict(event: End, begun: Start | None) -> dict[str, Any] | None:
 def queue(ahead: int, lane: int = 0, wait_s: float | None = None) -> dict[str, Any]:
     """Return the object that says how many runs come first and, where it can be told, for how long."""
     return {"lane": lane, "kind": "queue", "ahead": ahead} | ({} if wait_s is None else {"wait_s": round(wait_s, 1)})
+
+
+def pause(standing: Standing, lane: int = 0) -> dict[str, Any]:
+    """Return the object that says that a run pauses or goes on."""
+    return {"lane": lane, "kind": "pause", **asdict(standing)}
 
 
 def candidates(event: Step, positions: Iterable[int] | None = None) -> list[list[Any]]:

@@ -33,7 +33,7 @@ LAYERS = (
 )
 STANDARD_ONLY = LAYERS[0]
 SEEN_BY_PAGE = (
-    "canvas", "crowd", "engine", "ensemble", "errors", "events", "explanations", "forks", "requests", "settings", "store", "template",
+    "canvas", "comparing", "crowd", "engine", "ensemble", "errors", "events", "explanations", "forks", "holding", "requests", "settings", "store", "template",
 )
 """Modules of ``backend`` that ``components`` may import, besides catalogues, their bases and checkers."""
 

@@ -39,6 +39,7 @@ class FakeHandle:
     """A handle whose run is already over, or never ends."""
 
     ahead = 2
+    standing = None
     wait_s = None
 
     def __init__(self, events: Sequence[Event], ended: bool = True) -> None:
@@ -108,7 +109,9 @@ class FakeEngine:
         if self.refusal:
             raise self.refusal
 
-    def submit(self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None) -> FakeHandle:
+    def submit(
+        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None, breaks: tuple = (),
+    ) -> FakeHandle:
         """Keep the request."""
         if self.refusal:
             raise self.refusal

@@ -10,6 +10,7 @@ import pytest
 
 from backend.decoders.catalogue import DECODERS
 from backend.errors import BusyError, Problem, RequestError
+from backend.holding import Breakpoint
 from components.controls import draw
 from components.examples import openings
 from components.handlers import Desk, group_classes
@@ -198,6 +199,58 @@ def test_a_second_lane_gets_the_same_prompt_and_seed_and_streams_along() -> None
     for lane in (0, 1):
         kinds = [event["kind"] for message in got for event in message["events"] if event["lane"] == lane]
         assert kinds == ["start", "step", "step", "end"]
+
+
+def test_what_is_set_for_lane_a_is_locked_to_lane_b_where_it_has_the_setting_unless_unlocked() -> None:
+    for locked, wanted in ((True, {"steps": 2, "alg": "origin"}), (False, {"steps": 4, "alg": "origin"})):
+        engine = TwoHandles(FakeHandle(recorded()), FakeHandle(recorded()))
+        at, values = desk(engine)
+        names = [(control.decoder, control.name) for control in at._controls]
+        changed = list(values)
+        changed[names.index(("llada", "steps"))] = 2.0
+        changed[names.index(("llada", "block_length"))] = 4.0
+        second = json.dumps({"model": "tiny-diffusion", "decoder": "dream", "settings": {"steps": 4, "alg": "origin"}, "locked": locked})
+        list(at.submit("x", "tiny-diffusion", "llada", 8, 0, "", second, *changed))
+        assert engine.submitted[1][1].settings == wanted
+
+
+def test_a_stream_that_a_branch_takes_over_ends_without_ending_the_paused_parent() -> None:
+    parent, child = FakeHandle(recorded()[:-1], ended=False), FakeHandle(recorded())
+    parent.model_name = "tiny-diffusion"
+    engine = TwoHandles(parent, child)
+    at, values = desk(engine)
+    *_, (lanes, *_) = at.submit("x", "tiny-diffusion", "llada", 8, 0, "", "", *values)
+    first = at.stream(lanes)
+    next(first)
+    *_, (both, *_) = at.branch(SimpleNamespace(_data={"run": lanes, "step": 1, "edits": [["write", 3, 6]]}))
+    assert both == f"{lanes} run2"
+    second = at.stream(both)
+    next(second)
+    assert list(first)[1:] == [] and parent.cancels == 0
+    assert at.rest(both) == (gr.skip(), gr.skip())  # Stop stays: one of them goes on
+    second.close()
+    assert parent.cancels == 1
+
+
+def test_pause_go_on_and_breakpoints_reach_the_runs_that_are_not_over() -> None:
+    live, over = FakeHandle(recorded()[:-1], ended=False), FakeHandle(recorded())
+    live.wishes, over.wishes = [], []
+    live.wish, over.wish = live.wishes.append, over.wishes.append
+    engine = TwoHandles(live, over)
+    at, values = desk(engine)
+    *_, (lanes, *_) = at.submit("x", "tiny-diffusion", "llada", 8, 0, "", SECOND, *values)
+    for asked in ({"what": "pause"}, {"what": "go_on"}, {"what": "one_step"}, {"what": "jump"}, {"what": "", "breaks": [{"kind": "step", "at": 3}]}, None):
+        at.hold(lanes, SimpleNamespace(_data=asked))
+    assert live.wishes == ["pause", "go_on", "one_step"] and over.wishes == []
+    assert live.breaks == (Breakpoint("step", 3),)
+
+
+@pytest.mark.parametrize("text", ["{", "3", '[{"kind": "x"}]', "[" * 100_000])
+def test_breakpoints_that_cannot_be_read_are_refused_and_no_run_begins(text: str) -> None:
+    engine = FakeEngine()
+    at, values = desk(engine)
+    *_, (lanes, notice, *_) = at.submit("x", "tiny-diffusion", "llada", 8, 0, "", "", *values, text)
+    assert lanes == "" and json.loads(notice)["problems"][0]["field"] == "breaks" and engine.submitted == []
 
 
 def test_what_is_wrong_with_either_lane_is_told_and_no_run_is_left() -> None:

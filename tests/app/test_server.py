@@ -102,7 +102,7 @@ def test_nothing_else_is_served(client: TestClient, path: str) -> None:
 
 @pytest.mark.parametrize("path", [
     "/gradio_api/upload", "/gradio_api/file=/etc/passwd", "/gradio_api/proxy=http://x", "/gradio_api/vibe-code",
-    "/gradio_api/info", "/gradio_api/openapi.json", "/monitoring",
+    "/gradio_api/openapi.json", "/monitoring",
 ])
 def test_routes_of_the_library_that_nobody_uses_are_closed(client: TestClient, path: str) -> None:
     assert client.get(path).status_code == 404
@@ -131,9 +131,10 @@ def test_the_page_names_no_foreign_host_but_metadata(client: TestClient) -> None
     assert loaded == []
 
 
-def test_no_listener_is_a_public_endpoint() -> None:
+def test_only_the_endpoints_for_programs_are_public() -> None:
     config = build(Settings(), FakeEngine()).get_config_file()
-    assert {item["api_visibility"] for item in config["dependencies"]} == {"private"}
+    public = {item["api_name"] for item in config["dependencies"] if item["api_visibility"] != "private"}
+    assert public == {"decode", "compare", "branch", "explain"}
     assert len(config["dependencies"]) <= 64
 
 

@@ -225,8 +225,9 @@ def test_stop_ends_both_lanes(gated: Site, visit: Visit) -> None:
     assert all(isinstance(handle.events_so_far[-1], End) and len(steps_of(handle.events_so_far)) < 40 for handle in handles)
 
 
-def test_by_keyboard_alone_differences_are_visited_and_signs_switched(real: Site, visit: Visit) -> None:
-    page = visit(real)
+@pytest.mark.parametrize("dark", [False, True])
+def test_by_keyboard_alone_differences_are_visited_and_signs_switched(real: Site, visit: Visit, dark: bool) -> None:
+    page = visit(real, dark=dark)
     page.evaluate("window.unmask.clock.autoReplay = false")
     box = page.get_by_label("Compare with a second decoder")
     box.focus()

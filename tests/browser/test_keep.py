@@ -153,3 +153,23 @@ def test_pictures_of_hostile_tokens_are_text(hostile: Site, visit: Visit, tmp_pa
         root = ElementTree.parse(downloaded(page, name, tmp_path)).getroot()
         names = {node.tag.partition("}")[2] for node in root.iter()}
         assert names <= {"svg", "title", "rect", "text", "g", "animate"}
+
+
+def test_two_tabs_that_write_the_same_run_keep_it_once_and_whole(real: Site, visit: Visit) -> None:
+    page = visit(real)
+    made(page)
+    run_id = page.evaluate("window.unmask.trace.start.run")
+    other = page.context.new_page()
+    other.goto(f"{real.address}/#run={run_id}")
+    other.wait_for_function("run => window.unmask?.trace?.start?.run === run && window.unmask.trace.end", arg=run_id)
+    for tab in (page, other):  # both are under way before either is awaited
+        tab.get_by_role("button", name="Save", exact=True).dispatch_event("click")
+    for tab in (page, other):
+        expect(tab.locator(".note p[role=status]")).to_contain_text("Saved in this browser")
+    kept = page.evaluate("async () => { const shelf = await import('/assets/shelf.js'); return [(await shelf.listed()).length, await shelf.get(window.unmask.trace.start.run)]; }")
+    assert kept[0] == 1 and parse_text(kept[1]["text"].encode()) == real.run_of(page).events_so_far
+    rename, delete = "async run => (await import('/assets/shelf.js')).rename(run, 'mine')", "async run => (await import('/assets/shelf.js')).remove(run)"
+    other.evaluate(delete, run_id)
+    page.evaluate(rename, run_id)
+    assert page.evaluate("async () => (await (await import('/assets/shelf.js')).listed()).length") == 0
+    assert page.evaluate("window.unmask.trace.end.reason") == "done"  # the run that is shown is untouched

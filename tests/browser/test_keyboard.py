@@ -53,8 +53,9 @@ def test_a_run_from_prompt_to_pin_without_a_mouse(real: Site, visit: Visit) -> N
     page.wait_for_function("document.querySelector('.cell.pin') === null")
 
 
-def test_single_keys_move_in_time_and_choose_the_colour(real: Site, visit: Visit) -> None:
-    page = visit(real)
+@pytest.mark.parametrize("dark", [False, True])
+def test_single_keys_move_in_time_and_choose_the_colour(real: Site, visit: Visit, dark: bool) -> None:
+    page = visit(real, dark=dark)
     steps = run(page)
     page.evaluate("document.activeElement.blur()")
     for key, step in (("Home", 0), ("ArrowRight", 1), ("Shift+ArrowRight", 11), ("ArrowLeft", 10), ("End", steps), ("Shift+ArrowLeft", steps - 10)):

@@ -53,8 +53,9 @@ def test_a_lesson_walked_through_shows_what_each_step_says(school: Site, visit: 
             page.keyboard.press("PageDown")
 
 
-def test_a_lesson_is_taken_by_keyboard_alone_and_the_arrows_stay_the_clocks(school: Site, visit: Visit) -> None:
-    page = visit(school)
+@pytest.mark.parametrize("dark", [False, True])
+def test_a_lesson_is_taken_by_keyboard_alone_and_the_arrows_stay_the_clocks(school: Site, visit: Visit, dark: bool) -> None:
+    page = visit(school, dark=dark)
     page.locator("#lessons-open").focus()
     page.keyboard.press("Enter")
     expect(page.locator("dialog.lessons")).to_be_visible()

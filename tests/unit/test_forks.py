@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from backend import Edit, RequestError, RunRequest, branch, from_json, replay, run, run_many, same_run, to_json
 from backend.canvas import end_of, start_of, steps_of
-from backend.forks import branched
+from backend.decoders.base import Choice
+from backend.events import Fork
+from backend.forks import Interventions, branched
 from backend.noise import KeyedNoise
 from tests.conftest import FakeModel
 
@@ -87,6 +90,35 @@ def test_a_forbidden_token_never_comes_again_and_its_probability_is_zero() -> No
         rows = dict(zip(each.candidates.positions, zip(each.candidates.ids, each.candidates.probabilities, strict=True), strict=True))
         if position in rows and token in rows[position][0]:
             assert rows[position][1][rows[position][0].index(token)] == 0.0
+
+
+def test_a_pinned_token_is_written_and_no_later_step_erases_or_replaces_it() -> None:
+    events = parent()
+    position = steps_of(events)[8].writes[0][0]
+    pinned = tuple(branch(FakeModel(), events, 3, [("pin", position, 65)]))
+    assert same_run(pinned[1:3], events[1:3])
+    assert all(replay(pinned, n)[position] == 65 for n in range(3, len(steps_of(pinned)) + 1)) and end_of(pinned).reason == "done"
+    choice = Choice(((position, 66, 0.5), (9, 70, 0.5)), (position,))
+    kept = Interventions((Fork(3, (("pin", position, 65),)),)).applied(choice, 5, list(replay(pinned, 4)), FakeModel.mask_id, None)
+    assert kept.writes == ((9, 70, 0.5),) and kept.erases == () and "is pinned" in kept.why
+
+
+def test_a_span_is_masked_and_written_again() -> None:
+    events = parent()
+    stood = [at for at, token in enumerate(replay(events, 8)) if at >= 4 and token != FakeModel.mask_id]
+    span = stood[2:5]
+    changed = tuple(branch(FakeModel(), events, 8, [("erase", at) for at in span]))
+    assert all(replay(changed, 8)[at] == FakeModel.mask_id for at in span) and end_of(changed).reason == "done"
+
+
+def test_a_move_by_hand_is_one_step_and_another_decoder_goes_on_after_it() -> None:
+    events = parent()
+    place = next(at for at, token in enumerate(replay(events, 3)) if at >= 4 and token == FakeModel.mask_id)
+    request = branched(events, 3, decoder="manual", settings={"moves": f"{place - 4}=65"})
+    changed = tuple(run(FakeModel(), replace(request, forks=(*request.forks, Fork(4, decoder="left_to_right")))))
+    assert [write[:2] for write in steps_of(changed)[3].writes] == [(place, 65)]
+    later = [write[0] for step in steps_of(changed)[4:] for write in step.writes]
+    assert later == sorted(later) and end_of(changed).reason == "done"
 
 
 def test_an_erased_position_is_masked_and_written_again() -> None:

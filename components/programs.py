@@ -1,0 +1,163 @@
+"""What other programs ask of a running server: the documented endpoints, as ``gradio_client`` calls them.
+
+Every endpoint takes and gives JSON types. Events travel as lines of JSON, the same as in an exported
+``events.jsonl``: ``backend.from_json`` reads them. A refusal is an error whose text says what is wrong, with the
+limit. A program that closes its stream ends its run, as a visitor who leaves does.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict
+from typing import Any
+
+import gradio as gr
+
+from backend.comparing import compare as compared
+from backend.engine import Engine, RunHandle
+from backend.errors import AppError, ModelError, Problem, RequestError
+from backend.events import Edit, RunRequest, to_lines
+from backend.forks import branched
+from components.controls import whole
+from components.examples import prompt_of
+from components.explain_query import Query
+from components.explain_routes import Desk, plan_attribution, plan_flow
+
+EVERY_S = 0.05
+"""Time between two messages of a stream."""
+
+EXPLAIN_S = 600
+"""How long a program waits for an explanation."""
+
+Reply = Iterator[dict[str, Any]]
+
+
+class Programs:
+    """The endpoints of one server."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine, self._explaining = engine, Desk(engine)
+
+    def decode(self, decoder: str, prompt: str, length: int = 64, seed: int = 0, settings: dict = {}, model: str = "") -> Reply:  # noqa: B006
+        """Decode a prompt and stream the run.
+
+        ``prompt`` is text, or token ids as in ``ids: 1, 2, 3``; ``settings`` are the decoder's that differ from its defaults;
+        ``model`` is one of the server's, its first where it is left out. Each message is ``{"run": id, "events": [lines]}``.
+        """
+        yield from _told(lambda: self._stream([self._submit(model, decoder, prompt, length, seed, settings)], _alone))
+
+    def compare(
+        self, a: dict, b: dict, prompt: str, length: int = 64, seed: int = 0, model: str = "",
+    ) -> Reply:
+        """Decode a prompt twice, side by side, and say how the runs differ.
+
+        ``a`` and ``b`` are ``{"decoder": name, "settings": {}, "model": name}``, the last two may be left out. Each message is
+        ``{"runs": [ids], "lane": 0 or 1, "events": [lines]}``; the last one holds ``comparison`` (``backend.Comparison``) instead.
+        """
+        yield from _told(lambda: self._compare(a, b, prompt, length, seed, model))
+
+    def branch(self, run: str, step: int, edits: list = [], decoder: str = "", settings: dict = {}) -> Reply:  # noqa: B006
+        """Change a kept run at a step and stream the branch, as ``decode`` does.
+
+        ``edits`` are ``[action, position, token]`` with the actions ``write``, ``pin``, ``forbid`` and ``erase`` (token null), and
+        positions of the canvas at that step; ``decoder`` and ``settings`` say who goes on, the run's own where they are left out.
+        """
+        yield from _told(lambda: self._stream([self._branch(run, step, edits, decoder, settings)], _alone))
+
+    def explain(self, run: str, step: int, position: int, kind: str = "attribution", options: dict = {}) -> dict:  # noqa: B006
+        """Explain why a token was written at ``position`` in ``step`` of a kept run.
+
+        ``kind`` is ``attribution`` or ``flow``; ``options`` are the fields of that route, such as ``{"method": "occlusion"}``.
+        """
+        try:
+            return self._explain(run, step, position, kind, options)
+        except AppError as error:
+            raise gr.Error(str(error)) from error
+
+    def _submit(self, model: str, decoder: str, prompt: str, length: Any, seed: Any, settings: Any) -> RunHandle:
+        if not isinstance(settings, dict) or not isinstance(prompt, str):
+            raise RequestError([Problem("settings", "Give the prompt as text and the settings as an object of names and values.")])
+        text, ids = prompt_of(prompt)
+        given = {str(name): whole(value) for name, value in settings.items()}
+        request = RunRequest(str(decoder), text, ids, length=whole(length), settings=given, seed=whole(seed))
+        return self._engine.submit(str(model or self._engine.start_model), request)
+
+    def _compare(self, a: Any, b: Any, prompt: str, length: Any, seed: Any, model: str) -> Reply:
+        handles: list[RunHandle] = []
+        try:
+            for side in (a, b):
+                if not isinstance(side, dict) or "decoder" not in side:
+                    raise RequestError([Problem("a, b", 'Give each side as {"decoder": name, "settings": {}}.')])
+                handles.append(self._submit(side.get("model", model), side["decoder"], prompt, length, seed, side.get("settings", {})))
+        except AppError:
+            for handle in handles:
+                handle.cancel()
+            raise
+        ids = [handle.id for handle in handles]
+        yield from self._stream(handles, lambda lane, lines: {"runs": ids, "lane": lane, "events": lines})
+        yield {"runs": ids, "comparison": asdict(compared(*(handle.events_so_far for handle in handles)))}
+
+    def _branch(self, run: str, step: Any, edits: Any, decoder: str, settings: Any) -> RunHandle:
+        try:
+            changes = [Edit(*edit) for edit in edits]
+        except TypeError as error:
+            raise RequestError([Problem("edits", "Give each change as [action, position, token].")]) from error
+        handle = self._engine.find(str(run))
+        if handle is None:
+            raise RequestError([Problem("run", "This run is not kept here any more. Decode it again, then branch.")])
+        request = branched(handle.events_so_far, whole(step), changes, decoder or None, settings or None, handle.id)
+        return self._engine.submit(handle.model_name, request)
+
+    def _explain(self, run: str, step: int, position: int, kind: str, options: dict) -> dict:
+        planner = {"attribution": plan_attribution, "flow": plan_flow}.get(kind)
+        if planner is None or not isinstance(options, dict):
+            raise RequestError([Problem("kind", f"{str(kind)[:40]!r} is no explanation; give attribution or flow, and its options as an object.")])
+        query = Query({str(name): str(value) for name, value in options.items()} | {"step": str(whole(step)), "position": str(whole(position))})
+        plan, kept = self._explaining.plan(str(run), planner, query)
+        if kept is None:
+            job = self._explaining.begin(f"program {run} {kind} {position}", plan, lambda: None)
+            if not job.over.wait(EXPLAIN_S):
+                job.leave()
+                raise ModelError(f"The explanation took longer than {EXPLAIN_S} seconds and was stopped.", "Ask for a cheaper one: fewer n_steps.")
+            kept = self._explaining.answer(plan, job, 0.0)
+        return json.loads(kept)
+
+    def _stream(self, handles: Sequence[RunHandle], shaped: Callable[..., dict[str, Any]]) -> Reply:
+        """Yield what is new of each run in turn until all are over; a reader that leaves ends them."""
+        try:
+            sent = [0] * len(handles)
+            while True:
+                over = all(handle.ended for handle in handles)  # asked first: what came before it is then sent
+                for lane, handle in enumerate(handles):
+                    events = handle.events_so_far[sent[lane]:]
+                    sent[lane] += len(events)
+                    if events:
+                        message = shaped(lane, [*to_lines(events)])
+                        yield message if "runs" in message else {"run": handle.id, **message}
+                if over:
+                    return
+                next((handle for handle in handles if not handle.ended), handles[0]).wait(EVERY_S)
+        finally:
+            for handle in handles:
+                if not handle.ended:
+                    handle.cancel()
+
+
+def _alone(lane: int, lines: list[str]) -> dict[str, Any]:
+    return {"events": lines}
+
+
+def _told(work: Callable[[], Reply]) -> Reply:
+    """Yield what ``work`` yields; a refusal becomes an error that carries its text."""
+    try:
+        yield from work()
+    except AppError as error:
+        raise gr.Error(str(error)) from error
+
+
+def offer(engine: Engine, limit: int) -> None:
+    """Add the endpoints to the page that is being built; ``limit`` streams at a time."""
+    programs = Programs(engine)
+    for endpoint in (programs.decode, programs.compare, programs.branch, programs.explain):
+        gr.api(endpoint, api_name=endpoint.__name__, api_description=(endpoint.__doc__ or "").strip(), concurrency_limit=limit)
