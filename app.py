@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
-import threading
 from collections.abc import Sequence
-from typing import NoReturn
 
 # Read by the UI library when it is imported: no telemetry, no question to another host.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
@@ -16,6 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from backend.decoders.catalogue import register_modules
 from backend.engine import LocalEngine
 from backend.errors import AppError
+from backend.leaving import end_when_told, leave
 from backend.logs import configure
 from backend.models.catalogue import MODELS
 from backend.settings import Settings
@@ -23,8 +21,7 @@ from backend.settings import Settings
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Serve the page and return the exit status: 0 told to end, 2 it could not start."""
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, _end)
+    end_when_told()
     try:
         _serve(Settings.from_args(sys.argv[1:] if argv is None else argv))
     except AppError as error:
@@ -33,14 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         pass
     return 0
-
-
-def _end(*_: object) -> NoReturn:
-    """Leave at once: the server, while it is there, hears the signal instead and ends its runs first.
-
-    An exception could be raised inside a finalizer, which swallows it, and the program would go on.
-    """
-    os._exit(0)
 
 
 def _serve(settings: Settings) -> None:
@@ -61,18 +50,5 @@ def _serve(settings: Settings) -> None:
     serve(settings, engine, listener)
 
 
-def _leave(status: int) -> NoReturn:
-    """End the program, also while a thread loads a model or is inside a pass.
-
-    Such a thread would come back to an interpreter that is being taken down, and abort it.
-    """
-    if any(thread.name.startswith("unmask-") for thread in threading.enumerate()):
-        logging.shutdown()
-        sys.stdout.flush()
-        sys.stderr.flush()
-        os._exit(status)
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    _leave(main())
+    leave(main())

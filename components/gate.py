@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
 from typing import Any
 
 Message = MutableMapping[str, Any]
@@ -40,10 +40,16 @@ class Refusal(Exception):
 
 
 class Gate:
-    """An ASGI layer in front of the UI library; ``takes``: number or name of a listener -> its inputs."""
+    """An ASGI layer in front of the UI library.
 
-    def __init__(self, app: Callable[..., Awaitable[None]], takes: Mapping[int | str, int]) -> None:
-        self._app, self._takes = app, takes
+    ``takes``: number or name of a listener -> its inputs. ``streams``: those that only the queue may call, since the
+    library answers the refusal of one that is called outside it as a failure of its own.
+    """
+
+    def __init__(
+        self, app: Callable[..., Awaitable[None]], takes: Mapping[int | str, int], streams: Collection[int | str] = ()
+    ) -> None:
+        self._app, self._takes, self._streams = app, takes, streams
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -74,7 +80,10 @@ class Gate:
         match = _LISTENER.fullmatch(path)
         if match:
             named = number is None or match[1] == "call"
-            self._check_data(record.get("data"), match[2] if named else number)
+            listener = match[2] if named else number
+            if match[1] and listener in self._streams:
+                raise Refusal(422, "fn_index", f"{_shown(listener)} streams; it is called through queue/join, as gradio_client does.")
+            self._check_data(record.get("data"), listener)
 
     def _check_data(self, data: Any, listener: int | str | None) -> None:
         if listener not in self._takes:

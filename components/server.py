@@ -54,7 +54,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
-    app.add_middleware(Gate, takes=inputs_of(page))
+    app.add_middleware(Gate, takes=inputs_of(page), streams=streams_of(page))
     app.add_middleware(Door, logins=logins_of(settings.auth), starts_per_minute=settings.starts_per_minute)
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
@@ -63,6 +63,12 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
         show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size=0,
         server_name=settings.host, server_port=settings.port,
     )
+
+
+def streams_of(page: gr.Blocks) -> frozenset[int | str]:
+    """Return the numbers and names of the listeners that answer in pieces."""
+    found = [(number, listener.api_name) for number, listener in page.fns.items() if listener.types_generator]
+    return frozenset(item for pair in found for item in pair if not isinstance(item, bool) and item is not None)
 
 
 def inputs_of(page: gr.Blocks) -> dict[int | str, int]:

@@ -27,10 +27,10 @@ torch.set_num_threads(1)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file on one worker, since its tests share fixtures, and all that drive a browser or watch a clock on the same."""
+    """Keep each file on one worker, since its tests share fixtures, and all that drive a browser on the same."""
     for item in items:
-        alone = item.get_closest_marker("browser") or "load" in item.path.parts
-        item.add_marker(pytest.mark.xdist_group("alone" if alone else item.path.relative_to(item.config.rootpath).as_posix()))
+        path = item.path.relative_to(item.config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else path))
 
 
 def pytest_report_header() -> str:
