@@ -79,7 +79,7 @@ export function create(root, { traces, ends, clock, announce }) {
 
 const SAYS = {
   error: ({ message }) => `The run stopped: ${message || "an error in the decoder."} What it wrote so far stays here.`,
-  cancelled: ({ totals }) => `Stopped by you after ${plural(totals.steps, "step")}. What it wrote so far stays here.`,
+  cancelled: ({ message, totals }) => message || `Stopped by you after ${plural(totals.steps, "step")}. What it wrote so far stays here.`,
   budget: ({ message }) => message || "The run reached its limit of forward passes. What it wrote so far stays here.",
 };
 
@@ -88,7 +88,7 @@ export function troubleOf(ends) {
   const stopped = ends.filter(({ end }) => SAYS[end.reason]);
   if (!stopped.length) return null;
   const kind = stopped.some(({ end }) => end.reason === "error") ? "bad" : "wait";
-  if (stopped.length > 1 && stopped.every(({ end }) => end.reason === "cancelled")) {
+  if (stopped.length > 1 && stopped.every(({ end }) => end.reason === "cancelled" && !end.message)) {
     const steps = stopped.map(({ end }) => end.totals.steps);
     return { kind, words: `Both runs stopped by you, after ${steps[0]} and ${plural(steps[1], "step")}. What they wrote so far stays here.` };
   }

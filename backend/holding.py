@@ -178,7 +178,7 @@ class Pauses:
             hold = self._holds.get(run_id)
             if hold is None:
                 continue
-            if what == PAUSE and run_id not in self.held and self._may_stand(hold, ASKED):
+            if what == PAUSE and run_id not in self.held | self._stopped and self._may_stand(hold, ASKED):
                 if not stand(run_id):
                     self._stopped.discard(run_id)
             elif what != PAUSE and run_id in self.held and run_id not in self._going:

@@ -24,7 +24,7 @@ def leave(status: int) -> NoReturn:
 
     Such a thread would come back to an interpreter that is being taken down, and abort it.
     """
-    if any(thread.name.startswith("unmask-") for thread in threading.enumerate()):
+    if threading.active_count() > 1:
         logging.shutdown()
         sys.stdout.flush()
         sys.stderr.flush()

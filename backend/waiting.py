@@ -63,7 +63,7 @@ class Waiting:
         taken = []
         for item in self.ordered(running):
             if item[0].group not in groups and len(groups) >= most:
-                break
+                continue  # a later one may belong to a group that has its place
             groups.add(item[0].group)
             taken.append(item)
         self._note(taken, running)

@@ -148,6 +148,8 @@ class Worker:
             yield pair
 
     def _fail(self) -> None:
+        if self.left:  # the rooms of the other models belong to the thread that goes on
+            return
         for room in self.rooms.values():
             room.lanes.close()
         self._engine.fail(self, FAILED)

@@ -8,6 +8,7 @@ limit. A program that closes its stream ends its run, as a visitor who leaves do
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from typing import Any
@@ -22,7 +23,7 @@ from backend.forks import branched
 from components.controls import whole
 from components.examples import prompt_of
 from components.explain_query import Query
-from components.explain_routes import Desk, plan_attribution, plan_flow
+from components.explain_routes import LOOK_S, Desk, plan_attribution, plan_flow
 
 EVERY_S = 0.05
 """Time between two messages of a stream."""
@@ -106,6 +107,8 @@ class Programs:
         handle = self._engine.find(str(run))
         if handle is None:
             raise RequestError([Problem("run", "This run is not kept here any more. Decode it again, then branch.")])
+        if not handle.events_so_far:
+            raise RequestError([Problem("run", "This run has not begun yet. Wait for its first step, then branch.")])
         request = branched(handle.events_so_far, whole(step), changes, decoder or None, settings or None, handle.id)
         return self._engine.submit(handle.model_name, request)
 
@@ -117,7 +120,11 @@ class Programs:
         plan, kept = self._explaining.plan(str(run), planner, query)
         if kept is None:
             job = self._explaining.begin(f"program {run} {kind} {position}", plan, lambda: None)
-            if not job.over.wait(EXPLAIN_S):
+            until = time.monotonic() + EXPLAIN_S
+            while not job.over.wait(LOOK_S):
+                self._explaining.look()  # one that does not come back is given up, and the next have their turn
+                if time.monotonic() < until:
+                    continue
                 job.leave()
                 raise ModelError(f"The explanation took longer than {EXPLAIN_S} seconds and was stopped.", "Ask for a cheaper one: fewer n_steps.")
             kept = self._explaining.answer(plan, job, 0.0)

@@ -26,6 +26,7 @@ settings.load_profile("fast")
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(trylast=True)  # the folder of the browser tests marks them in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep each file on one worker, since its tests share fixtures, and all that drive a browser on the same."""
     for item in items:

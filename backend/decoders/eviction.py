@@ -53,16 +53,18 @@ def importance_gain(layers: Sequence[Float["H n n"]], pool: int) -> list[float]:
     return (importance(layers[1], pool) - importance(layers[0], pool)).tolist()
 
 
-def selection(places: Sequence[int], gains: Sequence[float], pace: float, alpha: float, progress: int) -> Selection:
+def selection(
+    places: Sequence[int], gains: Sequence[float], pace: float, alpha: float, progress: int, standing: int = -1
+) -> Selection:
     """Return which masked tokens of a block are kept this step.
 
     1. The budget k is alpha x pace, rounded up; with k or fewer masked tokens nothing is evicted.
     2. Tokens at or above mean + standard deviation are selected if there are k or more, else the k best.
     3. The masked left neighbour of a selected token is kept too.
-    4. Everything masked left of the rightmost kept place and right of ``progress`` is kept: it has
+    4. Everything masked left of the rightmost place that is computed and right of ``progress`` is kept: it has
        never been through the deeper layers.
 
-    ``places``: positions within the block, rising. Ties go to the earlier token.
+    ``standing``: the rightmost written place that is computed, -1 for none. ``places``: positions within the block, rising. Ties go to the earlier token.
     """
     count = len(places)
     budget = min(count, max(1, math.ceil(alpha * max(pace, 1.0))))
@@ -75,6 +77,6 @@ def selection(places: Sequence[int], gains: Sequence[float], pace: float, alpha:
     ranked = sorted(range(count), key=lambda at: (-gains[at], at))
     selected = frozenset(above if len(above) >= budget else ranked[:budget])
     kept = set(selected) | {at for at in range(count - 1) if at + 1 in selected and places[at + 1] - places[at] == 1}
-    edge = max(places[at] for at in kept)
+    edge = max(standing, *(places[at] for at in kept))
     kept |= {at for at in range(count) if progress < places[at] < edge}
     return Selection(selected, frozenset(kept), budget, len(above))

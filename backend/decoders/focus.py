@@ -137,6 +137,9 @@ class _Found:
     def __init__(self, world: World, block: Block, number: int, memory: _Block, places: tuple[int, ...]) -> None:
         self.block, self.number, self.memory, self.places = block, number, memory, places
         self._settings = world.settings
+        written = set(memory.processed(places, block)) - set(places)
+        self.standing = max((at - block[0] for at in written), default=-1)
+        """The rightmost written place that is computed."""
         self.gains: list[float] = []
         self.picked: Selection | None = None
 
@@ -144,7 +147,7 @@ class _Found:
         """Take the scores of the masked tokens for one another at the first two layers, and decide who stays."""
         self.gains = importance_gain(layers, self._settings.pool)
         places = [place - self.block[0] for place in self.places]
-        self.picked = selection(places, self.gains, self.memory.pace, self._settings.alpha, self.memory.progress)
+        self.picked = selection(places, self.gains, self.memory.pace, self._settings.alpha, self.memory.progress, self.standing)
 
     @property
     def kept(self) -> tuple[int, ...]:
@@ -247,6 +250,6 @@ def _count(world: World, found: _Found, work: _Work, chosen: set[int]) -> int:
     written = set(range(*block)) - set(found.places)
     frozen = {at for at in written if at + 1 in written or at + 1 == block[1]}
     memory.unfrozen = (written | chosen) - frozen
-    memory.progress = max(memory.progress, max(found.kept) - block[0])
+    memory.progress = max(memory.progress, max(found.kept) - block[0], found.standing)
     memory.first = False
     return deep

@@ -127,10 +127,11 @@ def test_a_run_is_that_of_the_method_written_out(gqa, alpha, threshold):
     assert (alpha < 2) == any(step.notes["evicted"] for step in steps)
 
 
-def test_every_position_up_to_the_progress_has_been_through_every_layer(gqa):
+@pytest.mark.parametrize("fixed", [{}, {6: 40, 7: 41, 13: 42}])
+def test_every_position_that_a_row_sees_has_been_through_every_layer(gqa, fixed):
     settings = {"mode": "faithful", "block_length": BLOCK, "alpha": 1.0, "threshold": 0.9}
-    for step in steps_of(run(gqa, RunRequest("focus", prompt_ids=PROMPT, length=LENGTH, settings=settings))):
-        edge = max(step.notes["kept"])
+    for step in steps_of(run(gqa, RunRequest("focus", prompt_ids=PROMPT, length=LENGTH, settings=settings, fixed=fixed))):
+        edge = max(at for at, age in enumerate(step.cache_ages) if age == 0)
         assert all(age is not None for age in step.cache_ages[: edge + 1])
         assert step.writes and {at for at, _, _ in step.writes} <= set(step.notes["kept"])
 

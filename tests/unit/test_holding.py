@@ -99,6 +99,17 @@ def test_a_pause_by_word_holds_before_the_next_pass(open_engine: Open) -> None:
     assert whole(handle)[-1].reason == "done"
 
 
+def test_a_pause_wished_in_the_pass_that_meets_a_breakpoint_is_one_pause(open_engine: Open) -> None:
+    model = GatedModel()
+    handle = open_engine(model).submit(NAME, asked(), breaks=[Breakpoint("step", 1)])
+    assert model.entered.acquire(timeout=WAIT_S)
+    handle.wish(PAUSE)
+    model.permits.release(1000)
+    stands(handle, 1)
+    handle.wish(GO_ON)
+    assert whole(handle)[-1].reason == "done"
+
+
 def test_a_standing_run_gives_its_place_to_another_and_comes_back_before_the_queue(open_engine: Open) -> None:
     engine = open_engine(FakeModel(), max_running=1)
     first = engine.submit(NAME, asked("a"), breaks=[Breakpoint("step", 1)])

@@ -45,6 +45,14 @@ def test_a_group_takes_one_place_and_its_later_runs_take_no_other() -> None:
     assert names(queue.take([run("m1", group="many")], 1)) == ["m2", "m3"]
 
 
+def test_a_group_goes_on_in_its_place_though_somebody_new_waits() -> None:
+    queue = waiting(run("m1", group="many"))
+    running = [handle for handle, _ in queue.take([], 1)]
+    for item in (run("x"), run("m2", group="many")):
+        queue.add((item, None))
+    assert names(queue.take(running, 1)) == ["m2"] and names(list(queue)) == ["x"]
+
+
 def test_what_is_dropped_waits_no_more() -> None:
     queue = waiting(run("x"), run("y"))
     assert [handle.id for handle in queue.drop({"x", "nobody"})] == ["x"] and len(queue) == 1
