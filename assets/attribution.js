@@ -18,7 +18,7 @@ export function create(root, context) {
   const title = el("h4", { class: "why-title" }), how = el("p", { class: "why-how" });
   const scale = el("span", { class: "scale", "aria-hidden": "true" }), low = el("span"), high = el("span"), unit = el("span", { class: "unit" });
   const legend = el("div", { class: "ramp" }, low, scale, high, unit);
-  const board = el("div", { class: "why-board" }), sum = el("p", { class: "why-sum" }), warned = el("p", { class: "why-lacking", role: "status" });
+  const board = el("div", { class: "why-board" }), sum = el("p", { class: "why-sum" }), warned = el("p", { class: "why-warned", role: "status" });
   const badge = el("span", { class: "why-badge" }), more = el("button", { type: "button", class: "quiet", hidden: true, onclick: () => controls.set("n_steps", String(found.remedy.n_steps)) });
   const strongest = el("ol", { class: "why-strongest", "aria-label": "Strongest sources" });
   const matrixBox = el("div", { class: "why-matrix" });
