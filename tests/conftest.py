@@ -26,6 +26,14 @@ settings.load_profile("fast")
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(trylast=True)  # the folder of the browser tests marks them in a hook of its own
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep each file in one process, since its tests share what is dear to set up, and all that drive a browser in the same."""
+    for item in items:
+        path = item.path.relative_to(item.config.rootpath).as_posix()
+        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else path))
+
+
 def pytest_report_header() -> str:
     """Print the versions that the numbers depend on."""
     packages = ("torch", "transformers", "numpy", "gradio", "hypothesis")

@@ -115,21 +115,27 @@ def opened_site(
         engine.close()
 
 
-@pytest.fixture(scope="session", autouse=True)
-def no_outbound_connection() -> Iterator[None]:
-    """Fail at the end when this process, in which the servers of these tests run, has asked another host for anything."""
-    watching, asked = [True], []
+@pytest.fixture(scope="session")
+def asked_of_others() -> list[str]:
+    """Every request of this process to another host, as it is made: the servers of these tests run in it."""
+    asked: list[str] = []
 
     def heard(event: str, details: tuple[object, ...]) -> None:
-        if watching and event in OUTBOUND:
+        if event in OUTBOUND:
             host = details[0] if event == "socket.getaddrinfo" else details[1][0] if isinstance(details[1], tuple) else None
             if host not in HERE:
                 asked.append(f"{event} {host!r}")
 
-    sys.addaudithook(heard)  # one cannot be taken away again: it is told to rest instead
+    sys.addaudithook(heard)
+    return asked
+
+
+@pytest.fixture(autouse=True)
+def no_outbound_connection(asked_of_others: list[str]) -> Iterator[None]:
+    """Fail when another host was asked for anything during a test; other files' tests may run in the same process."""
+    asked_of_others.clear()
     yield
-    watching.clear()
-    assert asked == []
+    assert asked_of_others == []
 
 
 @pytest.fixture(scope="session")
