@@ -93,13 +93,14 @@ class Lanes:
         """Start a run and return its first events."""
         return self._advance(key, process, None)
 
-    def turn(self) -> Iterator[tuple[Hashable, Event]]:
-        """Give every waiting run one pass and yield the events that follow."""
+    def turn(self, begins: Callable[[], None] = lambda: None) -> Iterator[tuple[Hashable, Event]]:
+        """Give every waiting run one pass and yield the events that follow; ``begins`` is told before each shared pass."""
         for group in self._groups():
             keys = [key for key in group if key in self._waiting]
             if not keys:
                 continue
             asked = [self._waiting[key][1] for key in keys]
+            begins()
             parts: Sequence[Reply | Exception] = passes_together(self._model, asked)
             for key, part in zip(keys, parts, strict=True):
                 if key in self._waiting:

@@ -133,12 +133,15 @@ class Worker:
         for name, room in list(self.rooms.items()):
             if room.lanes.waiting and not self.left:
                 _use_threads(room.threads)
-                self._engine.deliver(self, self._timed(name, room.lanes.turn()))
+                self._engine.deliver(self, self._timed(name, room.lanes.turn(lambda name=name: self._begins(name))))
+
+    def _begins(self, name: str) -> None:
+        self._busy = (name, time.monotonic())
 
     def _timed(self, name: str, events: Iterator[tuple[str, Event]]) -> Iterator[tuple[str, Event]]:
-        """Yield the events, noting before each when the work on it began."""
+        """Yield the events, noting when the work on each began: a pass, or what its run makes of it."""
         while True:
-            self._busy = (name, time.monotonic())
+            self._begins(name)
             try:
                 pair = next(events)
             except StopIteration:

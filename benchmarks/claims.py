@@ -2,6 +2,7 @@
 
     python -m benchmarks.claims                  # what the decoder table lacks is measured; writes docs/claims.md
     python -m benchmarks.claims --prompts 20     # smaller, wider intervals
+    python -m benchmarks.claims --with-table     # the decoder table first: both from one command
 
 A comparison claim sets two decoders side by side on the same held-out prompts of every task; rows that
 ``docs/decoders.csv`` holds already are taken from there, the others are kept in ``docs/claims.csv``, so
@@ -27,6 +28,7 @@ from backend.tasks.base import Task
 from backend.tasks.catalogue import TASKS
 from backend.training.evaluate import wilson
 from backend.training.quick_check import held_out
+from benchmarks import decoders
 from benchmarks.decoders import OUT, SEED, SETTINGS, Cell, Given, Row, measured, read_table, write_table
 from benchmarks.intervals import Estimate, difference, ratio, same_distribution
 
@@ -123,6 +125,8 @@ def main() -> None:
     """Measure what is missing and write the page."""
     arguments = _arguments()
     torch.set_num_threads(arguments.threads)
+    if arguments.with_table:
+        decoders.main(["--prompts", str(arguments.prompts), "--threads", str(arguments.threads), "--out", str(arguments.table.parent)])
     try_claims(arguments.out, arguments.table, arguments.prompts, tasks=arguments.tasks, only=arguments.only)
 
 
@@ -154,6 +158,7 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--only", default="", help="comma separated names of claims; all when not given")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--table", type=Path, default=OUT / "decoders.csv", help="the decoder table")
+    parser.add_argument("--with-table", action="store_true", help="measure what the decoder table lacks first")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the page and of the rows measured for it")
     return parser.parse_args()
 

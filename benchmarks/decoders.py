@@ -1,7 +1,6 @@
 """Every decoder that fits a model, on every task of it: right answers, passes, time, as a table and a page.
 
     python -m benchmarks.decoders                       # 100 held-out prompts a task, one setting a decoder
-    python -m benchmarks.decoders --claims              # and docs/claims.md from the same rows
     python -m benchmarks.decoders --full                # 300 prompts, every setting: long, for the night
     python -m benchmarks.decoders --report-only         # the page again, from the table
 
@@ -131,9 +130,9 @@ class Cell:
         return (self.model.weights_hash, self.task.name, self.decoder, json.dumps(self.settings, sort_keys=True), str(self.prompts))
 
 
-def main() -> None:
+def main(argv: Sequence[str] | None = None) -> None:
     """Measure what is missing and write the table and the page."""
-    arguments = _arguments()
+    arguments = _arguments(argv)
     torch.set_num_threads(arguments.threads)
     table, page = arguments.out / "decoders.csv", arguments.out / "decoders.html"
     rows = {row.key: row for row in read_table(table)}
@@ -144,13 +143,9 @@ def main() -> None:
             rows[cell.key] = measured(cell)
             write_table(table, list(rows.values()))
     write_report(page, [asdict(row) for row in rows.values()])
-    if arguments.claims:
-        from benchmarks.claims import try_claims  # which reads this module
-
-        try_claims(arguments.out, table, arguments.prompts or (300 if arguments.full else 100))
 
 
-def _arguments() -> argparse.Namespace:
+def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--models", default="", help="comma separated; every embedded model that is there when not given")
     parser.add_argument("--tasks", default="", help="comma separated names; all when not given")
@@ -159,9 +154,8 @@ def _arguments() -> argparse.Namespace:
     parser.add_argument("--full", action="store_true", help="every setting of every decoder")
     parser.add_argument("--threads", type=int, default=2, help="threads of PyTorch")
     parser.add_argument("--out", type=Path, default=OUT, help="folder of the table and the page")
-    parser.add_argument("--claims", action="store_true", help="also try the sources' claims and write claims.md")
     parser.add_argument("--report-only", action="store_true", help="write the page from the table that is there")
-    return parser.parse_args()
+    return parser.parse_args(argv)
 
 
 def _models(names: str) -> Iterator[Model]:

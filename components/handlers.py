@@ -74,15 +74,21 @@ class Desk:
         self, decoder: str, asked: Callable[[], list[tuple[str, RunRequest]]], visitor: str, *lanes: str,
         breaks: Callable[[], tuple[Breakpoint, ...]],
     ) -> Iterator[tuple[Any, ...]]:
-        """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are."""
+        """Yield what becomes of ``asked``, whose runs stand beside the ``lanes`` that stay as they are.
+
+        When it is refused, a lane that is not over goes on as it was.
+        """
+        refused = (" ".join(lanes), gr.update(value="Running …", interactive=False), gr.update(interactive=True))
+        if not lanes or KEPT in lanes:
+            refused = ("", *idle())
         starting = gr.update(value="Starting …", interactive=False)
         yield "", self._notice(decoder), starting, gr.skip()
         try:
             handles = self._submit_all(asked(), visitor, breaks())
         except RequestError as error:
-            yield "", self._notice(decoder, problems=error.problems), *idle()
+            yield refused[0], self._notice(decoder, problems=error.problems), *refused[1:]
         except AppError as error:
-            yield "", self._notice(decoder, message=str(error)), *idle()
+            yield refused[0], self._notice(decoder, message=str(error)), *refused[1:]
         else:
             running = gr.update(value="Running …", interactive=False)
             yield " ".join([*lanes, *(handle.id for handle in handles)]), gr.skip(), running, gr.update(interactive=True)

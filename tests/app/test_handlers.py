@@ -232,6 +232,15 @@ def test_a_stream_that_a_branch_takes_over_ends_without_ending_the_paused_parent
     assert parent.cancels == 1
 
 
+def test_a_paused_run_whose_branch_is_refused_can_still_go_on_and_be_stopped() -> None:
+    parent = FakeHandle(recorded()[:-1], ended=False)
+    parent.model_name = "tiny-diffusion"
+    at, _ = desk(FakeEngine(parent))
+    *_, (lanes, notice, run, stop) = at.branch(SimpleNamespace(_data={"run": RUN_ID, "step": 99, "edits": []}))
+    assert lanes == RUN_ID and "is not a step" in json.loads(notice)["problems"][0]["message"]
+    assert (run["interactive"], stop["interactive"]) == (False, True)
+
+
 def test_pause_go_on_and_breakpoints_reach_the_runs_that_are_not_over() -> None:
     live, over = FakeHandle(recorded()[:-1], ended=False), FakeHandle(recorded())
     live.wishes, over.wishes = [], []
