@@ -3,6 +3,8 @@
 import { el, help, icon, number, plural, seconds, setText } from "./dom.js";
 import { HELP } from "./words.js";
 
+const RULES = { sourced: "rule from its source", reconstructed: "rule reconstructed", own: "a rule of its own" };
+
 export function create(root, { trace }) {
   const title = el("h2", { class: "lane-title" }), model = el("p", { class: "lane-model" });
   const cells = {};
@@ -23,7 +25,7 @@ export function create(root, { trace }) {
     const { start } = trace;
     if (!start) return;
     setText(title, start.decoder_title ?? start.decoder);
-    setText(model, [start.task?.title, start.model?.name, start.mark === "sourced" ? "rule from its source" : start.mark && "rule reconstructed", `seed ${start.request?.seed ?? 0}`].filter(Boolean).join(" · "));
+    setText(model, [start.task?.title, start.model?.name, RULES[start.mark], `seed ${start.request?.seed ?? 0}`].filter(Boolean).join(" · "));
     const written = trace.writtenCount[t] ?? 0, passes = trace.passes[t] ?? 0;
     setText(cells.written, `${written} of ${trace.free}`);
     setText(cells.passes, String(passes));

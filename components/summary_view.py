@@ -13,6 +13,7 @@ from components.html import Markup, join, tag
 _MARKS = {
     "sourced": "The rule is read from the authors' code or paper.",
     "reconstructed": "The rule is our reading of the paper; the authors' code was not available.",
+    "own": "A rule of its own, from no paper: something to compare with.",
 }
 _REASONS = {
     "done": "finished", "cancelled": "was stopped", "budget": "reached its limit", "error": "failed",

@@ -158,7 +158,7 @@ class Decoder(Protocol):
     summary: str
     source: str
     mark: str
-    """``sourced``: the rule is read from the source; ``reconstructed``: it is our reading of it."""
+    """``sourced``: the rule is read from the source; ``reconstructed``: it is our reading of it; ``own``: it is from no paper."""
     cost: str
     """What one step costs, as a sentence: forward passes, and the rows that they compute."""
     needs: frozenset[str]

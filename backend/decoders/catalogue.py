@@ -124,6 +124,9 @@ def register_modules(names: str) -> None:
 
 
 _NAME = re.compile(r"[a-z][a-z0-9_]{0,39}")
+MARKS = ("sourced", "reconstructed", "own")
+"""Where a rule may come from; see ``Decoder.mark``."""
+
 _TEXTS = ("title", "source", "summary", "cost")
 _KINDS = ("int", "float", "bool", "choice", "text")
 _RECORDED = frozenset({"confidence", "entropy", "margin", "drift", "consistency"})
@@ -139,8 +142,8 @@ def _problems(decoder: Decoder) -> Iterator[Problem]:
         value = getattr(decoder, text, "")
         if not isinstance(value, str) or not value.strip():
             yield Problem(text, "is empty; " + ("begin the module, or the class, with a docstring." if text == "summary" else "give a sentence."))
-    if getattr(decoder, "mark", "") not in ("sourced", "reconstructed"):
-        yield Problem("mark", f"{getattr(decoder, 'mark', '')!r} is not a mark; give sourced or reconstructed.")
+    if getattr(decoder, "mark", "") not in MARKS:
+        yield Problem("mark", f"{getattr(decoder, 'mark', '')!r} is not a mark; give {', '.join(MARKS[:-1])} or {MARKS[-1]}.")
     unknown = set(getattr(decoder, "needs", ())) - set(CAPABILITIES)
     if unknown:
         yield Problem("needs", f"{', '.join(sorted(unknown))} is unknown; a model can offer {', '.join(CAPABILITIES)}.")

@@ -25,6 +25,7 @@ class LeftToRight(BaseDecoder):
     name = "left_to_right"
     title = "Left to right"
     source = "A reference order of ours, with the masked model's own predictions"
+    mark = "own"
     Settings = Settings
 
     def choose(self, view: View, settings: Settings, state: None) -> Choice:

@@ -33,6 +33,7 @@ class Manual(BaseDecoder):
     name = "manual"
     title = "Manual: you choose place and token"
     source = "Ours"
+    mark = "own"
     Settings = Settings
 
     def check(self, settings: Settings, layout: Layout) -> list[Problem]:

@@ -28,6 +28,7 @@ class RandomOrder(BaseDecoder):
     name = "random_order"
     title = "Random order"
     source = "A reference order of ours, with the masked model's own predictions"
+    mark = "own"
     Settings = Settings
 
     def draws(self, settings: Settings) -> bool:

@@ -46,7 +46,7 @@ def test_the_start_says_how_to_read_everything_after_it(events: tuple[Event, ...
     assert start["run"] == RUN_ID and start["canvas"] == (4, 5, 9, 9, 9)
     assert (start["prompt_length"], start["length"], start["mask"], start["eos"]) == (2, 3, 9, 1)
     assert start["texts"] == {"4": "say", "5": ":", "9": "▒"}
-    assert start["mark"] in ("sourced", "reconstructed") and start["task"] is None
+    assert start["mark"] == "sourced" and start["task"] is None
     assert [item["name"] for item in start["measures"]] == [measure.name for measure in MEASURES]
     assert all(item["low"] < item["high"] < float("inf") for item in start["measures"])
 

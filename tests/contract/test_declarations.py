@@ -103,7 +103,7 @@ def test_a_registered_decoder_is_found_and_one_of_the_same_name_is_refused() -> 
 
 @pytest.mark.parametrize(("wrong", "said"), [
     ({"name": "Not a name"}, "not a name"), ({"name": "llada"}, "is taken"), ({"title": " "}, "title: is empty"),
-    ({"source": ""}, "source: is empty"), ({"cost": ""}, "cost: is empty"), ({"mark": "proven"}, "sourced or reconstructed"),
+    ({"source": ""}, "source: is empty"), ({"cost": ""}, "cost: is empty"), ({"mark": "proven"}, "sourced, reconstructed or own"),
     ({"needs": frozenset({"wings"})}, "wings is unknown"), ({"choose": None}, "choose: is missing"),
     ({"Settings": dict}, "frozen dataclass"), ({"Settings": Unfit}, "settings.other: is not declared"),
     ({"Settings": Unfit}, "the default 9 is out of range"),

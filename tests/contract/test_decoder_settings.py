@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from backend import RequestError, RunRequest, run
-from backend.decoders.catalogue import find_decoder
+from backend.decoders.catalogue import MARKS, find_decoder
 from tests.conftest import fake_for
 from tests.contract.cases import LENGTH, NAMES, options_of, request_of
 
@@ -14,7 +14,7 @@ from tests.contract.cases import LENGTH, NAMES, options_of, request_of
 def test_a_decoder_says_what_it_is_and_where_it_comes_from(name):
     decoder = find_decoder(name)
     assert decoder.title and decoder.source and decoder.summary.endswith(".")
-    assert decoder.mark in ("sourced", "reconstructed")
+    assert decoder.mark in MARKS and (decoder.mark == "own") == ("ours" in decoder.source.lower() and "arxiv" not in decoder.source.lower())
     assert decoder.needs
 
 
