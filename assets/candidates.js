@@ -1,6 +1,6 @@
 // Candidates: what the model considered for one place, how that moved, and why it was written when it was.
 
-import { el, help, number, probability, quoted, setText, svg } from "./dom.js";
+import { el, help, probability, quoted, reading, setText, svg } from "./dom.js";
 import { HELP } from "./words.js";
 
 const HISTORY = 192; // steps that the course looks back: fewer than source.js keeps
@@ -78,7 +78,7 @@ export function create(root, { trace, clock, select, want }) {
     setText(why, text);
     const shown = [...trace.scores.values()].map(({ measure }) => [measure.title, trace.score(measure.name, cell, step), measure]);
     values.replaceChildren(...shown.map(([title, share, measure]) => el("div", {}, el("dt", { text: title }), el("dd", {
-      text: Number.isNaN(share) ? "–" : `${read(measure, trace.value(measure.name, share))}`,
+      text: Number.isNaN(share) ? "–" : reading(measure, trace.value(measure.name, share)),
     }))));
   }
 
@@ -128,7 +128,6 @@ export function create(root, { trace, clock, select, want }) {
     for (const path of marked) path.classList.toggle("marked", id !== null && path.dataset.id === id);
   }
 
-  function read(measure, value) { return measure.unit === "nats" ? `${number(value, 3)} nats` : probability(value); }
 
   return { draw, destroy() { root.replaceChildren(); } };
 }

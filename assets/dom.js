@@ -70,6 +70,11 @@ export function probability(value) {
   return value >= 1 ? "1" : value.toFixed(3).replace(/^0/, "");
 }
 
+/** A value of a measure in its unit. */
+export function reading({ unit }, value) {
+  return unit === "nats" ? `${number(value, 3)} nats` : probability(value);
+}
+
 export function seconds(value) {
   return value < 10 ? `${value.toFixed(2)} s` : `${value.toFixed(1)} s`;
 }

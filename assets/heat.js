@@ -1,6 +1,6 @@
 // Scores: position by step, one pixel per value, scaled; hatched where no score was recorded.
 
-import { el, help, number, setText } from "./dom.js";
+import { el, help, reading, setText } from "./dom.js";
 import { layersOf } from "./legend.js";
 import { CIVIDIS, index, token } from "./palette.js";
 import { hatch, plot } from "./plot.js";
@@ -54,7 +54,7 @@ export function create(root, { trace, clock, select, horizon }) {
   function readout(cell, step) {
     const values = [...trace.scores.values()].map(({ measure }) => {
       const share = trace.score(measure.name, cell, step);
-      return Number.isNaN(share) ? null : `${measure.name} ${number(trace.value(measure.name, share), 3)}`;
+      return Number.isNaN(share) ? null : `${measure.name} ${reading(measure, trace.value(measure.name, share))}`;
     }).filter(Boolean);
     const place = `position ${trace.position(cell, step)}, step ${step}`;
     return values.length ? `${place}: ${values.join(" · ")}` : `${place}: no score, ${trace.isMask(cell, step) ? "not recorded" : "already written"}`;
