@@ -25,6 +25,7 @@ export class Select {
     if (cell === null && this.hover === null) return;
     this.hover = cell === null ? null : { cell, step };
     if (cell !== null) this.lane = lane;
+    else if (this.pin !== null) this.lane = this.pinLane; // what was pinned is looked at again
     this._changed();
   }
 

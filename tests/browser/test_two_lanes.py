@@ -103,6 +103,7 @@ def test_branching_waits_until_both_lanes_have_ended(page: Page) -> None:
     page.evaluate(PAIR, ["done", "done", 0])
     page.evaluate("window.unmask.clock.setOnly(1); window.unmask.clock.toEnd()")
     page.locator("[data-lane='1'] .tokens .cell").nth(1).click()
+    page.mouse.move(0, 0)  # the pin moves the lanes: the other one may have come under the pointer
     form = page.locator(".inspector:not([hidden]) .whatif")
     form.get_by_label("Change").select_option("erase")
     expect(form).to_contain_text("Another run is under way")
@@ -111,6 +112,19 @@ def test_branching_waits_until_both_lanes_have_ended(page: Page) -> None:
     form.get_by_role("button", name="Branch here").click()
     page.wait_for_function("window.branched")
     assert page.evaluate("[window.branched.run, window.unmask.trace.start.run]") == ["b" * 32, "b" * 32]  # traded: what was B is A
+
+
+def test_the_inspector_goes_back_to_the_lane_of_the_pin_when_the_pointer_leaves_the_other_one(page: Page) -> None:
+    page.evaluate(PAIR, ["done", "done", None])
+    page.evaluate("window.unmask.clock.toEnd()")
+    page.locator("[data-lane='1'] .tokens .cell").nth(1).click()
+    page.mouse.move(0, 0)
+    shown = "[...document.querySelectorAll('.inspector')].map(at => !at.hidden)"
+    page.wait_for_function(f"JSON.stringify({shown}) === '[false,true]'")
+    page.locator("[data-lane='0'] .tokens .cell").nth(2).hover()
+    page.wait_for_function(f"JSON.stringify({shown}) === '[true,false]'")
+    page.mouse.move(0, 0)
+    page.wait_for_function(f"JSON.stringify({shown}) === '[false,true]'")
 
 
 ORIGIN = """async ([parent, loop, action]) => {
