@@ -272,7 +272,8 @@ def test_a_narrow_window_shows_one_lane_at_a_time(real: Site, visit: Visit) -> N
     run_both(page)
     for name, seen in (("A", (True, False, False)), ("B", (False, True, False)), ("A against B", (False, False, True))):
         page.get_by_role("tab", name=name, exact=True).click()
-        assert tuple(page.locator(where).is_visible() for where in (".lane[data-lane='0']", ".lane[data-lane='1']", ".pair")) == seen
+        for where, visible in zip((".lane[data-lane='0']", ".lane[data-lane='1']", ".pair"), seen, strict=True):
+            expect(page.locator(where)).to_be_visible(visible=visible)
         assert page.evaluate("document.scrollingElement.scrollWidth") <= 390
 
 

@@ -76,6 +76,7 @@ def test_a_narrow_window_needs_no_sideways_scrolling(real: Site, visit: Visit, w
     assert wide == []
     run(page)
     page.locator(".tokens .cell").nth(2).click()
+    page.get_by_role("button", name="Unpin").wait_for()  # the sheet is drawn with the next frame
     sheet = page.locator(".inspector").bounding_box()
     clock = page.locator(".clock").bounding_box()
     assert sheet["y"] + sheet["height"] <= clock["y"] + 1 and clock["y"] + clock["height"] <= 844 + 1

@@ -216,6 +216,7 @@ def test_hostile_tokens_are_shown_and_do_nothing(hostile: Site, visit: Visit) ->
     decoded(page, "say", "6")
     opened(page)
     page.get_by_role("button", name="Show as table").click()
+    expect(page.locator(".settled-table tbody tr")).to_have_count(6)
     shown = page.locator(".settled-table tbody td:nth-child(2)").all_inner_texts()
     assert len(shown) == 6 and all(any(text.strip("“”")[:6] in nasty.replace("\ud800", "\ufffd") for nasty in NASTY) for text in shown)
     page.mouse.move(*over(page, MAP, 1, data(page, MAP)[1][0]))
