@@ -27,6 +27,7 @@ from components.routes import DARK, STYLES, router
 from components.shield import Shield
 from components.studio_routes import studio_router
 from components.theme import theme
+from components.tidy import Tidy
 
 log = logging.getLogger(__name__)
 
@@ -55,6 +56,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
+    app.add_middleware(Tidy, queue=page._queue)
     app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))
     app.add_middleware(Gate, takes=inputs_of(page), streams=streams_of(page))
     app.add_middleware(Door, logins=logins_of(settings.auth))
