@@ -21,7 +21,7 @@ from backend.errors import ModelError
 from backend.events import Candidates
 from backend.measures.base import PAST, Measure, Rows, dot
 from backend.measures.catalogue import MEASURES
-from backend.sampling import best
+from backend.sampling import largest
 from backend.shapes import Float
 
 BLOCK_ELEMENTS = 1 << 19
@@ -135,7 +135,7 @@ def _rows(logits: Float["M V"], histories: Sequence[tuple[_KeptRow, ...]], k: in
     if not bool(torch.isfinite(best).all()):
         raise ModelError("The model gave scores that are not finite numbers.",
                          "Load it in float32, or check its weights.")
-    top, ids = best(logits, k)
+    top, ids = largest(logits, k)
     logits -= best
     probs = logits.exp()
     # Without the favourite the sum keeps its relative precision, so that probabilities of

@@ -12,7 +12,7 @@ from backend.noise import TOKENS, gumbel
 from backend.shapes import Float, Int
 
 
-def best(logits: Float["M V"], k: int) -> tuple[Float["M K"], Int["M K"]]:
+def largest(logits: Float["M V"], k: int) -> tuple[Float["M K"], Int["M K"]]:
     """Return the k largest logits and their ids, falling; equal logits by rising id.
 
     topk leaves open which of several equal values it takes and in which order, so the rows where

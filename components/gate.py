@@ -28,9 +28,6 @@ LISTENER = "unmask.listener"
 """Where a request says to the layers behind which listener it is for, by number or name."""
 
 _LISTENER = re.compile(r"/gradio_api/(?:queue/join|(run|api|call)/([^/]*))/?")
-_OTHER_WAY = "/gradio_api/call/v2/"
-"""The library's second way to call a listener, with a body of another form."""
-
 _LIBRARY = "/gradio_api/"
 _WORD = re.compile(r"[\w.-]{1,128}")
 _HALF = re.compile("[\ud800-\udfff]")
@@ -73,8 +70,6 @@ class Gate:
 
     def _check(self, path: str, body: bytes) -> int | str | None:
         """Return the listener that is called, if one is."""
-        if path.startswith(_OTHER_WAY):
-            raise Refusal(404, "path", "Call a listener as gradio_api/call/NAME, with its values as a list in data.")
         record = parsed(body)
         for name in _NAMES:
             value = record.get(name)

@@ -1,8 +1,8 @@
 """What the UI library's queue keeps of pages that were closed is put away.
 
-The library forgets the values of a closed page, but its queue keeps an entry for every page and every call from
-outside that ever joined it: the names of what it waits for until the server ends, the place of its messages until
-2,000 others came. Nothing in either is read again.
+The library forgets the values of a closed page, but its queue keeps two entries for every page that ever joined
+it: the names of what it waits for, until the server ends, and the place of its messages, until 2,000 others came.
+Neither is read again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
 
-_STREAM = re.compile(r"/gradio_api/(?:heartbeat/([\w.-]+)|queue/data|call/.+)")
+_STREAM = re.compile(r"/gradio_api/(?:heartbeat/([\w.-]+)|queue/data)")
 """Lines that stay open: that of an open page, by its session, and those of messages."""
 
 

@@ -93,7 +93,7 @@ def _extended(live: Sequence[Beam], views: Sequence[View], place: int, width: in
 
     found = []
     for row, (beam, view) in enumerate(zip(live, views, strict=True)):
-        log_probs, tokens = sampling.best(view.log_probs[:1], 2 * width)
+        log_probs, tokens = sampling.largest(view.log_probs[:1], 2 * width)
         for token, gained in zip(tokens[0].tolist(), log_probs[0].tolist(), strict=True):
             canvas = (*beam.canvas[:place], token, *beam.canvas[place + 1 :])
             found.append((-(beam.total + gained), row, token, canvas, gained))

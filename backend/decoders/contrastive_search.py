@@ -96,7 +96,7 @@ def judged(probs: list[float], states: Float["k D"], context: Float["t D"], alph
 def _candidates(view: View, k: int, mask_id: int) -> tuple[list[int], list[float]]:
     from backend import sampling
 
-    log_probs, tokens = sampling.best(view.log_probs[:1], k)
+    log_probs, tokens = sampling.largest(view.log_probs[:1], k)
     return tokens[0].tolist(), log_probs[0].double().exp().tolist()
 
 

@@ -95,8 +95,8 @@ def test_only_what_begins_a_run_or_an_explanation_counts() -> None:
             assert call("hold", "run/predict") == call("stop", "run/predict") == call("stream") == call("choose_decoder") == 200
         assert [call("submit"), call("submit_branch"), call("decode")] == [200, 200, 429]
         assert call("compare") == call("branch") == call("explain") == 429 and call("stop", "run/predict") == 200
-        assert opened.post("/gradio_api/call/decode", json={"data": ["llada", "x", 4, 0, {}, ""]}).status_code == 429
-        assert opened.post("/gradio_api/call/v2/decode", json={"decoder": "llada", "prompt": "x"}).status_code == 404
+        for way in ("call", "call/v2"):  # other ways to the same, which the shield keeps shut
+            assert opened.post(f"/gradio_api/{way}/decode", json={"data": ["llada", "x", 4, 0, {}, ""]}).status_code == 404
 
 
 def test_an_allowance_comes_back_evenly_and_forgets_the_address_unheard_for_longest() -> None:

@@ -8,7 +8,7 @@ import torch
 from backend import RunRequest, run
 from backend.canvas import steps_of
 from backend.events import Step
-from backend.sampling import best
+from backend.sampling import largest
 from tests.conftest import FakeCausal, FakeModel
 
 
@@ -35,10 +35,10 @@ def made(model: FakeModel, decoder: str, **settings: object) -> tuple[Step, ...]
 
 
 @pytest.mark.parametrize("k", [1, 2, 3, 5, 7, 9])
-def test_the_best_are_those_of_a_stable_sort(k: int) -> None:
+def test_the_largest_are_those_of_a_stable_sort(k: int) -> None:
     source = torch.Generator().manual_seed(3)
     rows = torch.randint(0, 3, (200, 7), generator=source).float()
-    values, ids = best(rows, k)
+    values, ids = largest(rows, k)
     for row, found, tokens in zip(rows.tolist(), values.tolist(), ids.tolist(), strict=True):
         wanted = sorted(range(7), key=lambda token: (-row[token], token))[:k]
         assert tokens == wanted and found == [row[token] for token in wanted]
