@@ -9,8 +9,6 @@ from collections.abc import Sequence
 
 # Read by the UI library when it is imported: no telemetry, no question to another host.
 os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
-# Nor its table of the last 10,000 calls, made anew after each: it is for the library's monitoring page, which is off.
-os.environ.update({"GRADIO_ANALYTICS_MAX_EVENTS": "1", "GRADIO_ANALYTICS_CACHE_FREQUENCY": str(sys.maxsize)})
 
 from backend.decoders.catalogue import register_modules
 from backend.engine import LocalEngine
