@@ -18,6 +18,14 @@ from backend.models.base import Cache, ModelOutput
 from backend.models.catalogue import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "data"
+LONGEST = (
+    "contract/test_decoders", "contract/test_decoder_sharing", "app/test_handlers", "load/test_leaving", "test_docs", "load/test_memory",
+    "app/test_leaves", "unit/test_canvas", "contract/test_declarations", "load/test_fair", "golden/test_trajectories", "unit/test_tasks",
+    "app/test_explain_routes", "app/test_server", "unit/test_models_hub", "app/test_programs", "load/test_faults", "app/test_settled_routes",
+    "app/test_door", "unit/test_lessons", "app/test_health", "app/test_export", "security/test_traversal", "security/test_fuzz",
+)
+"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle."""
+
 WAIT_S = 60.0
 """How long a test waits for a condition before it gives up; nothing is asserted about time."""
 
@@ -28,7 +36,12 @@ torch.set_num_threads(1)
 
 @pytest.hookimpl(trylast=True)  # the folder of the browser tests marks them in a hook of its own
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one process, since its tests share what is dear to set up, and all that drive a browser in the same."""
+    """Keep each file in one process, since its tests share what is dear to set up, and all that drive a browser in the same.
+
+    The files that take longest come first.
+    """
+    rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: rank.get(item.path.relative_to(item.config.rootpath).as_posix(), len(rank)))
     for item in items:
         path = item.path.relative_to(item.config.rootpath).as_posix()
         item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else path))
