@@ -14,7 +14,7 @@ const LIST = [
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
 const TYPED = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable], [role=textbox], [role=listbox]";
 
-export function listen({ root, trace, clock, select, differ, hold, layers, panels, explain }) {
+export function listen({ root, trace, clock, select, next, hold, layers, panels, explain }) {
   let on = true;
   try { on = localStorage.getItem(STORED) !== "off"; } catch { /* storage may be switched off */ }
   const check = el("input", { type: "checkbox", onchange: () => {
@@ -34,7 +34,7 @@ export function listen({ root, trace, clock, select, differ, hold, layers, panel
     " ": () => clock.toggle(), ArrowLeft: (event) => clock.move(event.shiftKey ? -10 : -1),
     ArrowRight: (event) => clock.move(event.shiftKey ? 10 : 1), Home: () => clock.seekValue(0), End: () => clock.toEnd(),
     "[": () => clock.faster(-1), "]": () => clock.faster(1), g: () => select.setGuesses(!select.guesses),
-    d: () => select.setSigns(!select.signs), m: () => select.setBetween(!select.between), n: () => differ.next(),
+    d: () => select.setSigns(!select.signs), m: () => select.setBetween(!select.between), n: next,
     s: () => go(panels().scores), o: () => go(panels().order), c: () => go(panels().candidates),
     t: () => explain("attribution"), r: () => explain("routes"),
     p: () => hold.toggle(), ".": () => hold.step(), b: () => hold.open(),
