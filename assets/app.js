@@ -12,7 +12,6 @@ import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
 import { Select } from "./select.js";
-import * as settled from "./settled_places.js";
 import { Streams } from "./streams.js";
 import { createStudio } from "./studio.js";
 import { noteSeen, timing } from "./timing.js";
@@ -218,7 +217,7 @@ function build(root) {
   views.push(onDemand(at.family, () => import("./family.js"), ofRuns, () => traces.some(({ start }) => start && start.run !== "example")));
   const near = nearness(at.why, dirty);
   const reasons = onDemand(at.why, () => import("./why.js"), { clock, lane: () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared }, () => near() || select.pin !== null);
-  views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
+  views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, nearness(at.settled, dirty)));
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, hold, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));

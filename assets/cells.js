@@ -3,6 +3,7 @@
 import { probability } from "./dom.js";
 import { CSS, DARK_TEXT, index } from "./palette.js";
 
+const WIDE = /[^ -~]/; // what may be wider or higher than a letter
 const MASKED = 1, NOW = 2, REWRITTEN = 4, FIXED = 8, TAIL = 16, DRAFT = 32, END = 64, BREAK = 128;
 const CLASSES = [["masked", MASKED], ["now", NOW], ["rewritten", REWRITTEN], ["fixed", FIXED], ["tail", TAIL], ["draft", DRAFT], ["end", END], ["break", BREAK]];
 
@@ -38,6 +39,7 @@ export function paint(node, trace, { state, flags, colour, hint }, width, own) {
   for (const [name, bit] of CLASSES) if (flags & bit) classes += ` ${name}`;
   if (colour >= 0) classes += DARK_TEXT[colour] ? " scored bright" : " scored";
   if (text.length > width + 1 && [...text].length > width + 1) classes += " long";
+  if (WIDE.test(text)) classes += " wide";
   if (text.length > 1 && text.startsWith(" ")) classes += " lead";
   node.className = classes; // all at once: every change of a class costs a look at the style sheets
   node.style.setProperty("--c", colour < 0 ? "transparent" : CSS[colour]);
