@@ -215,9 +215,10 @@ function build(root) {
   views.push({ draw: () => { if (two()) pair.made?.draw(); } });
   const ofRuns = { clock, traces, shown: () => clock.shown, load, busy, say: (words) => lines.none(words) };
   views.push(onDemand(at.family, () => import("./family.js"), ofRuns, () => traces.some(({ start }) => start && start.run !== "example")));
-  const near = nearness(at.why, dirty);
+  const seen = (place) => { const near = nearness(place, dirty); return () => trace.start !== null && near(); };
+  const near = seen(at.why);
   const reasons = onDemand(at.why, () => import("./why.js"), { clock, lane: () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared }, () => near() || select.pin !== null);
-  views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, nearness(at.settled, dirty)));
+  views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, seen(at.settled)));
   arrange(clock.shown);
   const keys = listen({ root, trace, clock, select, hold, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));

@@ -84,10 +84,11 @@ function inspectorOf(at, shared) {
 }
 
 function viewsOf(at, shared) {
+  const seen = (place) => { const near = nearness(place, shared.redraw); return () => shared.trace.start !== null && near(); };
   return [
     summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    onDemand(at.scores, () => import("./heat.js"), shared, nearness(at.scores, shared.redraw)),
-    onDemand(at.order, () => import("./order.js"), shared, nearness(at.order, shared.redraw)),
+    onDemand(at.scores, () => import("./heat.js"), shared, seen(at.scores)),
+    onDemand(at.order, () => import("./order.js"), shared, seen(at.order)),
     onDemand(at.tree, () => import("./tree.js"), shared, () => shared.trace.branches.size > 0),
   ];
 }

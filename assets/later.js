@@ -47,13 +47,15 @@ export function onDemand(root, load, shared, wanted) {
   return { draw, whole: later.whole, destroy: later.destroy };
 }
 
-const AHEAD = "160px"; // so near the window a view is about to be seen
-const USED = ["pointerdown", "keydown", "focusin"];
+const USED = ["pointerdown", "keydown", "focusin", "wheel", "scroll"];
 
-/** Return whether `root` has come near the window, or somebody has begun to use the page; `come()` is called when it does. */
+/**
+ * Return `near()`: whether `root` has come into the window, or somebody has begun to use the page; `come()` is called when it does.
+ * It is looked for from the first question on: before the canvas is there, everything below it seems to be in sight.
+ */
 export function nearness(root, come) {
-  let near = false;
-  const sight = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) arrived(); }, { rootMargin: AHEAD });
+  let near = false, looking = false;
+  const sight = new IntersectionObserver(([entry]) => { if (entry.isIntersecting) arrived(); });
   function arrived() {
     near = true;
     sight.disconnect();
@@ -61,6 +63,8 @@ export function nearness(root, come) {
     come();
   }
   for (const name of USED) addEventListener(name, arrived, true);
-  sight.observe(root);
-  return () => near;
+  return () => {
+    if (!looking && !near) { looking = true; sight.observe(root); }
+    return near;
+  };
 }

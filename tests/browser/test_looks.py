@@ -9,13 +9,13 @@ from tests.browser.conftest import Site, Visit, fill, painted, press_run, run, s
 
 pytestmark = pytest.mark.browser
 
-CONTRAST = """(within = 'body') => {
+CONTRAST = """(within) => {
   const parse = text => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
   const ground = node => { for (let at = node; at; at = at.parentElement) { const c = parse(getComputedStyle(at).backgroundColor); if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
   const poor = [];
-  const walk = document.createTreeWalker(document.querySelector(within), NodeFilter.SHOW_TEXT);
+  const walk = document.createTreeWalker(document.querySelector(within ?? 'body'), NodeFilter.SHOW_TEXT);
   for (let text; (text = walk.nextNode()); ) {
     const node = text.parentElement;
     if (!text.data.trim() || !node.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) || node.closest(':disabled, .unseen, script, style')) continue;

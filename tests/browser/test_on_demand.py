@@ -30,7 +30,7 @@ def modules(page: Page) -> set[str | None]:
 def test_the_first_view_is_light_and_fetches_nothing_that_it_does_not_show(real: Site, visit: Visit) -> None:
     page = visit(real).context.new_page()  # a visit reaches its page once that has begun
     answers: list[Response] = []
-    page.on("response", answers.append)
+    page.on("response", lambda answer: answers.append(answer))
     page.goto(real.address)
     page.wait_for_function("document.querySelector('[data-painted]') && window.unmask.trace.candidateSteps.get(1)?.size > 1")
     sizes = {name: len(answer.body()) for answer in answers if (name := module(answer.url))}
