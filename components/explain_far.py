@@ -23,20 +23,14 @@ if TYPE_CHECKING:
     from backend.models.base import Model
 
 
-def far_work(engine: Elsewhere, name: str, planner: Callable[..., Any], run_id: str, events: Events, query: Query) -> Explaining[str]:
-    """Return the work of a plan as it gets on beside the model called ``name``; its result is the answer's text."""
-    return engine.explaining(name, partial(answering, planner, query), run_id, events)
-
-
-def far_key(planner: Callable[..., Any], run_id: str, events: Events, query: Query) -> tuple[Any, ...]:
-    """Return the name of an answer among those kept: who is asked what, of which run, as far as it has come."""
+def parts(
+    engine: Elsewhere, name: str, planner: Callable[..., Any], run_id: str, events: Events, query: Query,
+) -> tuple[tuple[Any, ...], Explaining[str], Callable[[str, float], dict[str, Any]]]:
+    """Return the parts of a ``Plan`` that is carried out beside the model called ``name``: key, work, shape."""
     named = planner.func if isinstance(planner, partial) else planner
-    return (run_id, named.__name__, len(events), start_of(events).model.weights_hash, *query.asked)
-
-
-def far_shape(text: str, took_s: float) -> dict[str, Any]:
-    """Return an answer that came as text as JSON types; how long it took stands in it already."""
-    return json.loads(text)
+    key = (run_id, named.__name__, len(events), start_of(events).model.weights_hash, *query.asked)
+    work = engine.explaining(name, partial(answering, planner, query), run_id, events)
+    return key, work, lambda text, _: json.loads(text)  # how long it took stands in the text
 
 
 def answering(planner: Callable[..., Any], query: Query, model: Model, run_id: str, events: Events) -> Explaining[str]:

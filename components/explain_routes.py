@@ -229,8 +229,7 @@ class Desk:
         """Return the plan whose work is done where the model is; None when that is here."""
         if not isinstance(self._engine, Elsewhere):
             return None
-        work = explain_far.far_work(self._engine, self._name(run_id, events), planner, run_id, events, query)
-        return Plan(explain_far.far_key(planner, run_id, events, query), work, explain_far.far_shape)
+        return Plan(*explain_far.parts(self._engine, self._name(run_id, events), planner, run_id, events, query))
 
     def _name(self, run_id: str, events: Events) -> str:
         """Return the name of the model that made a run."""
