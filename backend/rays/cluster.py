@@ -13,6 +13,7 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
@@ -146,7 +147,7 @@ def _safely(answers: Any) -> Iterator[Any]:
         yield from answers
     except BackPressureError as error:
         raise _Full from error
-    except (RayError, RayServeException) as error:
+    except (RayError, RayServeException, CancelledError) as error:
         raise Lost(type(error).__name__) from error
 
 

@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from backend.errors import AppError
 from backend.events import End, Event, RunRequest
-from backend.rays.resume import ended_here, resumed
+from backend.rays.resume import Lost, ended_here, resumed
 from backend.settings import Settings
 from backend.waiting import Item
 from backend.worker import FAILED, Employer, Room, Worker
@@ -126,6 +126,10 @@ class Lines:
             yield run.key, event
 
 
+class _Closed(Exception):
+    """Nobody reads this run any more."""
+
+
 class _Run:
     """One run: the line that it has now, the thread that reads it, what is told and what is held back."""
 
@@ -146,19 +150,28 @@ class _Run:
             line.close()
 
     def _again(self) -> Iterator[Event]:
+        """Yield the events of a new line; raises ``_Closed`` instead of breaking where the line was closed here."""
+        if self._closed:
+            raise _Closed
         line = self._ask()
         with self._lock:
             self._line, closed = line, self._closed
         if closed:
             line.close()
-        yield from line
+        try:
+            yield from line
+        except Lost:
+            if not self._closed:
+                raise
+        if self._closed:
+            raise _Closed
 
     def _read(self) -> None:
         try:
             for event in resumed(self._again):
                 self._arrived.put((self, event))
-                if self._closed:
-                    return
+        except _Closed:
+            return
         except AppError as error:
             self._arrived.put((self, error))
         except Exception:

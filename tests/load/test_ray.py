@@ -277,9 +277,6 @@ def test_a_paused_run_goes_on_as_the_same_run(begin: Begin) -> None:
 
 
 def test_more_models_than_a_replica_keeps_take_turns(begin: Begin) -> None:
-    engine = begin(loaded_max=3)
-    engine._cluster.close()
-    ray.shutdown()
     engine = begin(loaded_max=1)
     for name in (NAME, "tiny-causal", NAME, "tiny-words"):
         engine._faces._loaded.clear()  # the front end's own limit counts the same
