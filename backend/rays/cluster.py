@@ -167,7 +167,11 @@ def _answer(ask: Callable[[], Any]) -> Any:
 
 def _joined(settings: Settings) -> bool:
     """Connect to Ray and return whether it was started here."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # read when Ray is imported
+    # Read when Ray is imported: no statistics sent, and a Ray of one machine on its loopback address. The second name
+    # says for whom it was made; on other systems Ray asks the network which address is its own, and listens there.
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    if not settings.ray_address:
+        os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
     if ray.is_initialized():
@@ -192,7 +196,7 @@ def _started(ray: Any, settings: Settings) -> bool:
     replicas = settings.replicas_max + 1
     ray.init(
         address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, replicas * settings.replica_cpus),
-        object_store_memory=STORE_BYTES, _node_ip_address="127.0.0.1", **common,
+        object_store_memory=STORE_BYTES, **common,
     )
     return True
 
