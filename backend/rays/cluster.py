@@ -12,12 +12,12 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
-from backend.errors import AppError, BusyError
+from backend.errors import AppError, BusyError, Problem, RequestError
 from backend.events import Event, RunRequest, from_json, request_to_json, to_lines
 from backend.explanations.base import Explaining, Progress
 from backend.rays.resume import Lost
@@ -38,6 +38,9 @@ TARGET = 0.75
 UP_S, DOWN_S = 5.0, 120.0
 """How long demand must last until a replica is added, and be away until one is taken."""
 
+START_S, LOOK_S = 300.0, 0.2
+"""How long the first replicas may take to be there, and how often that is looked at."""
+
 AGAIN_S, BUSY_S = 0.5, 60.0
 """How often a run that no replica takes is offered again, and how long."""
 
@@ -54,6 +57,9 @@ class Cluster:
     def __init__(self, settings: Settings) -> None:
         if importlib.util.find_spec("ray") is None:
             raise MISSING
+        if settings.replicas_min > settings.replicas_max:
+            raise RequestError([Problem("replicas_min", f"{settings.replicas_min} is above replicas_max, {settings.replicas_max}; "
+                                                        "lower it, or raise that.")])
         self._settings, self._pressed_at = settings, -PRESSED_S
         self._own = _joined(settings)
         self._decoding, self._explaining = _deployed(settings)
@@ -211,15 +217,33 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
     inside = replace(
         settings, auth="", engine="local", open_models="hub", max_running=settings.replica_runs, max_queued=1024, visitor_runs=1024,
     )
+    kinds = {f"{APP}-{kind.__name__.lower()}": (kind, most) for kind, most in ((Decoding, settings.replicas_max), (Explainer, 1))}
     running = serve.status().applications
-    handles = []
-    for kind, most in ((Decoding, settings.replicas_max), (Explainer, 1)):
-        name = f"{APP}-{kind.__name__.lower()}"
+    targets = []
+    for name, (kind, most) in kinds.items():
         if name not in running:
             made = serve.deployment(with_models(kind, settings.loaded_max), name=kind.__name__, **_options(settings, most))
-            serve.run(made.bind(inside), name=name, route_prefix=None)
-        handles.append(serve.get_app_handle(name))
-    return handles[0], handles[1]
+            targets.append(serve.RunTarget(made.bind(inside), name, route_prefix=None))
+    if targets:
+        serve.run_many(targets, wait_for_applications_running=False)
+    _wait_for(serve, kinds)
+    decoding, explaining = map(serve.get_app_handle, kinds)
+    return decoding, explaining
+
+
+def _wait_for(serve: Any, names: Iterable[str]) -> None:
+    """Wait until the applications have their replicas; raises ``AppError`` when they get none."""
+    until, names = time.monotonic() + START_S, list(names)
+    while True:
+        found = [serve.status().applications[name] for name in names]
+        states = {str(getattr(item.status, "value", item.status)) for item in found}
+        if states == {"RUNNING"}:
+            return
+        if "DEPLOY_FAILED" in states or time.monotonic() > until:
+            said = " ".join(part.message for item in found for part in item.deployments.values() if part.message)
+            raise AppError(f"Ray gave no replica what it needs: {said[:400] or ', '.join(sorted(states))}",
+                           "See that its nodes have the cores and GPUs of --replica-cpus and --replica-gpus, and this program.")
+        time.sleep(LOOK_S)
 
 
 def _options(settings: Settings, most: int) -> dict[str, Any]:
