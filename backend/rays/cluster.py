@@ -173,9 +173,10 @@ def _answer(ask: Callable[[], Any]) -> Any:
 
 def _joined(settings: Settings) -> bool:
     """Connect to Ray and return whether it was started here."""
-    # Read when Ray is imported: no statistics sent, and a Ray of one machine on its loopback address. The second name
+    # Read when Ray is imported: no statistics sent, no Ray but the one asked for, and one of one machine on its loopback address. The second name
     # says for whom it was made; on other systems Ray asks the network which address is its own, and listens there.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
+    os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread of Serve that comes late would start another one
     if not settings.ray_address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
@@ -213,7 +214,7 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
 
     from backend.rays.replica import Decoding, Explaining as Explainer, with_models
 
-    serve.start(proxy_location="Disabled")
+    serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
     inside = replace(
         settings, auth="", engine="local", open_models="hub", max_running=settings.replica_runs, max_queued=1024, visitor_runs=1024,
     )
@@ -251,7 +252,7 @@ def _options(settings: Settings, most: int) -> dict[str, Any]:
     return {
         "autoscaling_config": {
             "min_replicas": min(settings.replicas_min, most), "max_replicas": most, "target_ongoing_requests": TARGET * settings.replica_runs,
-            "upscale_delay_s": UP_S, "downscale_delay_s": DOWN_S, "metrics_interval_s": min(UP_S, 5.0), "look_back_period_s": min(UP_S, 10.0),
+            "upscale_delay_s": UP_S, "downscale_delay_s": DOWN_S, "metrics_interval_s": UP_S / 5, "look_back_period_s": UP_S,
         },
         "max_ongoing_requests": settings.replica_runs, "max_queued_requests": max(settings.max_queued, 1),
         "ray_actor_options": {"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},

@@ -74,19 +74,22 @@ class Lines:
 
     def turn(self) -> Iterator[tuple[str, Event]]:
         """Wait a moment for events and yield those of the runs that go on."""
-        goes_on = any(not run.standing for run in self._runs.values())
-        try:
-            arrived = [self._arrived.get(timeout=TICK_S)] if goes_on else []
-            while True:
-                arrived.append(self._arrived.get_nowait())
-        except queue.Empty:
-            pass
-        for run, event in arrived:
+        wait_s = TICK_S if any(not run.standing for run in self._runs.values()) else 0.0
+        for run, event in self._arrivals(wait_s):
             if self._runs.get(run.key) is not run:
                 continue  # it was ended here
             run.held.append(event)
             if not run.standing:
                 yield from self._told(run)
+
+    def _arrivals(self, wait_s: float) -> Iterator[tuple[_Run, Event | AppError]]:
+        """Yield what is there, waiting for the first of it."""
+        try:
+            yield self._arrived.get(timeout=wait_s) if wait_s else self._arrived.get_nowait()
+            for _ in range(self._arrived.qsize()):  # no more than is there now: others want to be looked at, too
+                yield self._arrived.get_nowait()
+        except queue.Empty:
+            return
 
     def cancel(self, key: str, why: str = "") -> list[tuple[str, Event]]:
         """End a run now and return its last event; nothing for a run that is over."""

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as the engine sets them
+os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as the engine sets them
 ray = pytest.importorskip("ray")
 
 from backend import RunRequest, load_model, run, same_run  # noqa: E402
