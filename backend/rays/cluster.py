@@ -103,6 +103,8 @@ class Cluster:
         """Leave the cluster; one that was started here ends with its replicas."""
         import ray
 
+        for handle in (self._decoding, self._explaining):
+            handle.shutdown()  # its threads would go on asking
         if self._own:
             ray.shutdown()
 

@@ -10,9 +10,6 @@ from pathlib import Path
 from backend import register_decoder
 from backend.decoders.base import BaseDecoder, Choice, option, writes_of
 
-PASSES = "UNMASK_TEST_PASSES"
-"""Names the file in which every pass leaves a line."""
-
 
 @dataclass(frozen=True)
 class Settings:
@@ -30,8 +27,8 @@ class Slow(BaseDecoder):
 
     def choose(self, view, settings, state):
         """Write the first masked position after a while."""
-        if os.environ.get(PASSES):
-            with Path(os.environ[PASSES]).open("a", encoding="utf-8") as file:
+        if os.environ.get("UNMASK_TEST_PASSES"):
+            with Path(os.environ["UNMASK_TEST_PASSES"]).open("a", encoding="utf-8") as file:
                 file.write(f"{view.step}\n")
         time.sleep(settings.seconds)
         tokens, probs = view.drawn(settings.temperature)
