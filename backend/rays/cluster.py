@@ -256,6 +256,7 @@ def _options(settings: Settings, most: int) -> dict[str, Any]:
             "min_replicas": min(settings.replicas_min, most), "max_replicas": most, "target_ongoing_requests": TARGET * settings.replica_runs,
             "upscale_delay_s": UP_S, "downscale_delay_s": DOWN_S, "metrics_interval_s": UP_S / 5, "look_back_period_s": UP_S,
         },
+        "user_config": {"model": settings.model},
         "max_ongoing_requests": settings.replica_runs, "max_queued_requests": max(settings.max_queued, 1),
         "ray_actor_options": {"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},
         "graceful_shutdown_timeout_s": settings.run_time_s, "health_check_timeout_s": settings.pass_time_s,

@@ -8,6 +8,7 @@ Models come and go by Serve's multiplexing: the least recently used one leaves w
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 import threading
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
@@ -27,6 +28,8 @@ from backend.rays.wire import refused
 from backend.settings import Settings
 from backend.shelf import Shelf
 from backend.worker import ended_by
+
+log = logging.getLogger(__name__)
 
 EVERY_S = 0.01
 """Time between two batches of events of one run, at least: steps that come faster travel together."""
@@ -64,6 +67,16 @@ class Replica:
         self._shelf = (SpreadShelf if settings.replica_gpus > 1 else Shelf)(settings)
         # Each run or explanation waits on a thread, loading on one more.
         self._threads = ThreadPoolExecutor(settings.replica_runs + 1, "unmask-replica")
+
+    async def reconfigure(self, config: Mapping[str, str]) -> None:
+        """Load the model that visitors begin with, before the first of them comes; Serve calls this at the start.
+
+        It sends runs by preference where their model is: a replica that had none yet would get few.
+        """
+        try:
+            await self.held(config["model"])
+        except AppError as error:
+            log.error("%s", error)  # whoever asks for it is told
 
     async def hold(self, source: str) -> Held:
         """Return the model of a source, loading it when needed; raises ``ModelError``."""

@@ -174,6 +174,7 @@ def test_a_replica_killed_in_mid_run_loses_no_run(begin: Begin, caplog: pytest.L
                 assert events[-1].reason == "done", events[-1]
                 assert told_alike(events, quick(request))
             kills, resumed = kills + (lost > 0), resumed + lost
+            print(f"{kills} killed, {resumed} went on elsewhere", flush=True)
     print(f"\n{kills} replicas killed in mid-run: {resumed} runs went on elsewhere, each with a matching prefix and the same_run as alone")
 
 
