@@ -1,7 +1,7 @@
 """Ray and Ray Serve as the engine needs them: started here or found, two deployments, lines to their replicas.
 
-Nothing listens beyond this machine unless an address of a cluster is given; the dashboard, usage statistics and the
-HTTP door of Serve stay off: the page is the only way in.
+The dashboard, usage statistics and the HTTP door of Serve stay off: the page is the only way in. A Ray that is started
+here is on loopback and asks for its token; Serve's own port of each replica, which is on all addresses, asks for it, too.
 """
 
 from __future__ import annotations
@@ -180,6 +180,7 @@ def _joined(settings: Settings) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread of Serve that comes late would start another one
     if not settings.ray_address:
+        os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 
@@ -217,6 +218,7 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
     from backend.rays.replica import Decoding, Explaining as Explainer, with_models
 
     serve.start(proxy_location="Disabled", logging_config={"log_level": "WARNING"})
+    logging.getLogger("ray.serve").setLevel(logging.ERROR)  # what it warns of here is met here, and said in a line of our own
     inside = replace(
         settings, auth="", engine="local", open_models="hub", max_running=settings.replica_runs, max_queued=1024, visitor_runs=1024,
     )
@@ -257,7 +259,8 @@ def _options(settings: Settings, most: int) -> dict[str, Any]:
             "upscale_delay_s": UP_S, "downscale_delay_s": DOWN_S, "metrics_interval_s": UP_S / 5, "look_back_period_s": UP_S,
         },
         "user_config": {"model": settings.model},
-        "max_ongoing_requests": settings.replica_runs, "max_queued_requests": max(settings.max_queued, 1),
+        # As many may wait for a replica as all of them take: what a front end lets run beyond that is told to wait there.
+        "max_ongoing_requests": settings.replica_runs, "max_queued_requests": settings.replicas_max * settings.replica_runs,
         "ray_actor_options": {"num_cpus": settings.replica_cpus, "num_gpus": settings.replica_gpus},
         "graceful_shutdown_timeout_s": settings.run_time_s, "health_check_timeout_s": settings.pass_time_s,
     }
