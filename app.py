@@ -16,6 +16,7 @@ from backend.errors import AppError
 from backend.leaving import end_when_told, leave
 from backend.logs import configure
 from backend.models.catalogue import MODELS
+from backend.rays.engine import RayEngine
 from backend.settings import Settings
 
 
@@ -34,17 +35,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _serve(settings: Settings) -> None:
     configure(settings.log)
-    if settings.engine != "local":
-        raise AppError(
-            f"Engine {settings.engine!r} is not part of this release; the engine here is local.",
-            "Leave out --engine, or give --engine local.",
-        )
     logging.info("%s", settings.describe())
     register_modules(settings.decoders)
     from components.server import listen, serve  # after the settings: a wrong one fails at once
 
     listener = listen(settings)
-    engine = LocalEngine(settings)
+    engine = RayEngine(settings) if settings.engine == "ray" else LocalEngine(settings)
     if settings.model not in {card.name for card in MODELS}:
         engine.load(settings.model)  # a folder or hub id of your own: better refused now than in the page
     serve(settings, engine, listener)

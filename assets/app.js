@@ -2,27 +2,21 @@
 
 import { createAnnouncer } from "./announce.js";
 import * as banner from "./banner.js";
-import { marksOf } from "./compare.js";
 import { Clock } from "./clock.js";
-import * as difference from "./difference.js";
 import { el } from "./dom.js";
-import { createFamily } from "./family.js";
-import { gapsOf } from "./gap.js";
 import { createHold } from "./hold.js";
 import { listen } from "./keys.js";
 import { Lane } from "./lane.js";
-import { createLaneTabs } from "./lane_tabs.js";
+import { createLater, nearness, onDemand } from "./later.js";
 import * as legend from "./legend.js";
 import { watchTheme } from "./palette.js";
 import { attachSecond, choicesOf } from "./second.js";
 import { Select } from "./select.js";
-import * as settled from "./settled_places.js";
 import { Streams } from "./streams.js";
 import { createStudio } from "./studio.js";
 import { noteSeen, timing } from "./timing.js";
 import { fold, Trace } from "./trace.js";
 import * as transport from "./transport.js";
-import * as why from "./why.js";
 
 const BASE = new URL("../", import.meta.url);
 const VISIBLE_RATE = 8; // steps a second that an eye can follow
@@ -32,8 +26,9 @@ const traces = [new Trace(), new Trace()], [trace] = traces, streams = new Strea
 const clock = new Clock(...traces), select = new Select();
 const lanes = traces.map((own, number) => new Lane(number, BASE, own, listeners(number)));
 const calm = matchMedia("(prefers-reduced-motion: reduce)");
-let mount = null, at = null, tabs = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
-let frame = 0, before = 0, replay = 0, played = false, compared = null, apart = null;
+let mount = null, at = null, carrier = null, holder = null, hold = null, pair = null, unitChosen = false, views = [], say = null, lines = null;
+let frame = 0, before = 0, replay = 0, played = false, compares = false;
+let offspring = null; // the run of lane B, while its branch is asked for: the lanes are traded once that has come
 
 function listeners(number) {
   return {
@@ -58,13 +53,6 @@ function state(name) { if (mount) mount.dataset.state = name; }
 
 /** The steps of the longest lane: the scale of everything that two lanes share. */
 function horizon() { return Math.max(...shown().map((lane) => lane.trace.horizon)); }
-
-/** How each place of the answer compares at this moment; null while one lane is shown. */
-function compareNow() {
-  const [a, b] = traces;
-  compared = two() && a.start && b.start ? marksOf(a, b, clock.step(0), clock.step(1), clock.unit === "step" ? "step" : "passes") : null;
-  apart = compared && select.between ? gapsOf(a, b, clock.step(0), clock.step(1), select.layer, clock.unit === "step" ? "step" : "passes") : null;
-}
 
 /** A run faster than the eye is shown again, slowly, unless the visitor has taken the clock. */
 function ended(number, end) {
@@ -95,8 +83,9 @@ function draw(now) {
   const more = clock.advance(before ? now - before : 0);
   before = more ? now : 0;
   frame = more ? requestAnimationFrame(draw) : 0;
+  if (two() && !pair.view() && !pair.refused) return; // what compares two lanes is on its way: they are drawn together with it
   const begun = performance.now();
-  compareNow();
+  compares = two() && Boolean(pair.made?.look());
   showInspector();
   for (const lane of shown()) lane.draw(clock.step(lane.number));
   for (const view of views) view.draw(clock.t);
@@ -119,11 +108,18 @@ function push(batch) {
   if (!batch) return;
   const runs = batch.runs ?? [batch.run];
   if (!streams.takes({ runs })) return;
-  if (batch.n === 0) for (const lane of lanes) lane.ended = null;
+  if (batch.n === 0) begin(runs);
   arrange(runs.length);
   runs.forEach((run, number) => {
     if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
   });
+}
+
+/** New runs: one beside a lane that stays is a branch, whose parent is lane A. */
+function begin(runs) {
+  for (const lane of lanes) lane.ended = null;
+  if (offspring !== null && runs.length === 2 && [null, offspring].includes(runs[0])) { swap(); hold.exchange(); }
+  offspring = null;
 }
 
 /** Put one lane or two on the page. */
@@ -133,8 +129,8 @@ function arrange(count) {
   at.stage.dataset.lanes = String(count);
   const [a, b] = lanes;
   if (count === 2) {
-    tabs.show("a");
-    at.stage.replaceChildren(tabs.row, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
+    pair.whole().then((between) => between?.show("a"));
     if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
@@ -159,12 +155,12 @@ function swap() {
   lines.rest();
 }
 
-/** Ask for the branch of a lane's run, which becomes lane A; the branch is shown beside it as lane B. */
+/** Ask for the branch of a lane's run; once it is admitted the run is lane A, and its branch beside it lane B. */
 function branch(lane, step, asked) {
   if (busy(lane)) return; // a lane that is under way can neither be traded nor replaced, but for one that stands
-  if (lane.number === 1) { swap(); hold.exchange(); streams.leave(); }
-  clearTimeout(replay);
-  ask({ step, edits: [], ...asked });
+  const { run } = lane.trace.start;
+  offspring = lane.number === 1 ? run : null;
+  ask({ run, step, edits: [], ...asked });
 }
 
 function ask(asked) { carrier({ run: trace.start.run, breaks: hold.breaks(), ...asked }); }
@@ -204,23 +200,27 @@ function build(root) {
   mount = root;
   root.dataset.state = "idle";
   const part = (name) => el("div", { class: name });
-  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"), family: part("family-place"),
-    pair: el("section", { class: "panel pair", "aria-label": "A against B", tabindex: "-1" }) };
-  tabs = createLaneTabs((name) => { mount.dataset.tab = name; });
+  at = { banners: part("banners"), legend: part("lane-legend"), stage: part("stage"), clock: part("clock"), charts: part("charts"), end: part("tail-note"), why: part("why-place"), settled: part("settled-places"), held: part("held-place"), family: part("family-place"), pair: part("pair-place"), tabs: part("tabs-place") };
   root.replaceChildren(at.banners, at.held, at.stage, at.family, at.clock, at.why, at.charts, at.settled, at.end);
   say = createAnnouncer(at.end);
-  const shared = { trace, traces, clock, select, announce: say, horizon, swap, marks: () => (select.signs ? compared : null), gaps: () => apart, two, branch, canBranch: () => carrier !== null, busy, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane) };
+  const shared = {
+    trace, clock, select, announce: say, horizon, two, branch, busy, redraw: dirty, beside: () => (compares ? pair.made.signs : null),
+    canBranch: () => carrier !== null, choices: () => choicesOf(BASE), holds: (lane) => hold.holds(lane),
+  };
   hold = createHold(at.held, { lanes: shown, announce: { now: say.now, tell: (words) => lines.none(words) }, ask: (asked) => holder?.(asked) });
   for (const lane of lanes) lane.build({ ...shared, shift: () => (lane.trace.start?.prompt_length ?? 0) - (trace.start?.prompt_length ?? 0) });
   lines = banner.create(at.banners, { traces: () => shown().map((lane) => lane.trace), ends, clock, announce: say });
   views = [legend.create(at.legend, shared), transport.create(at.clock, { clock, chooseUnit: (unit) => { unitChosen = true; clock.setUnit(unit); } })];
-  pair = difference.create(at.pair, { ...shared, marks: () => compared ?? [], go: (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" }) });
-  views.push({ draw: () => { if (two()) pair.draw(); } });
-  views.push(createFamily(at.family, { traces, shown: () => clock.shown, load, busy, say: (words) => lines.none(words) }));
-  const reasons = why.create(at.why, () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared);
-  views.push(reasons, settled.createPerLane(at.settled, lanes, clock));
+  pair = createLater(at.pair, () => import("./beside.js"), between, dirty);
+  views.push({ draw: () => { if (two()) pair.made?.draw(); } });
+  const ofRuns = { clock, traces, shown: () => clock.shown, load, busy, say: (words) => lines.none(words) };
+  views.push(onDemand(at.family, () => import("./family.js"), ofRuns, () => traces.some(({ start }) => start && start.run !== "example")));
+  const seen = (place) => { const near = nearness(place, dirty); return () => trace.start !== null && near(); };
+  const near = seen(at.why);
+  const reasons = onDemand(at.why, () => import("./why.js"), { clock, lane: () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared }, () => near() || select.pin !== null);
+  views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, seen(at.settled)));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, hold, explain: reasons.open, differ: { next: () => { if (two()) pair.next(compared?.some(({ kind }) => kind === "differs") ? "differs" : "moved"); } }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const keys = listen({ root, trace, clock, select, hold, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
@@ -231,6 +231,15 @@ function build(root) {
   document.documentElement.dataset.unmask = "ready";
   dirty();
   if (!lanes[0].source.run) example();
+}
+
+/** Put what stands between two lanes into its places. */
+function between({ create }) {
+  const go = (cell) => at.stage.querySelector(`[data-lane="0"] [data-cell="${cell}"]`)?.scrollIntoView({ block: "nearest" });
+  const made = create({ traces, clock, select, swap, go, choose: (name) => { mount.dataset.tab = name; } });
+  at.tabs.replaceChildren(made.row);
+  at.pair.replaceChildren(made.panel);
+  return made;
 }
 
 /** One inspector is seen: that of the lane pointed at last. */

@@ -1,9 +1,9 @@
 // How one cell of the canvas looks: what holds for its token at a step, and how that is drawn on its span.
 
-import { el, probability } from "./dom.js";
-import { darkText, signed, signedCss, signedRgb } from "./diverging.js";
+import { probability } from "./dom.js";
 import { CSS, DARK_TEXT, index } from "./palette.js";
 
+const WIDE = /[^ -~]/; // what may be wider or higher than a letter
 const MASKED = 1, NOW = 2, REWRITTEN = 4, FIXED = 8, TAIL = 16, DRAFT = 32, END = 64, BREAK = 128;
 const CLASSES = [["masked", MASKED], ["now", NOW], ["rewritten", REWRITTEN], ["fixed", FIXED], ["tail", TAIL], ["draft", DRAFT], ["end", END], ["break", BREAK]];
 
@@ -28,63 +28,32 @@ export function look(trace, cell, t, { guesses, layer, span, fixed, past, last }
 }
 
 /** Names a look: two that are equal are drawn alike. */
-export function keyOf({ state, flags, colour, hint, guess, sure }, mark, gap) {
-  return `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}|${mark?.sign}|${gap?.value}|${gap?.limit}`;
+export function keyOf({ state, flags, colour, hint, guess, sure }) {
+  return `${state.id}|${flags}|${colour}|${hint}|${guess}|${sure}|${state.step}`;
 }
 
-/** Colour a span by what sets its place apart in two runs, `{value, limit}`, sign printed; null: by its own layer, as painted. */
-export function tint(node, gap) {
-  node.dataset.gap = gap && gap.value !== null ? signed(gap.value)[0].replace("0", "") : "";
-  if (!gap) return;
-  const share = gap.value === null ? null : gap.value / gap.limit;
-  node.classList.toggle("scored", share !== null);
-  node.classList.toggle("bright", share !== null && darkText(signedRgb(share)));
-  node.style.setProperty("--c", share === null ? "transparent" : signedCss(share));
-  node.style.setProperty("--share", share === null ? "0" : String(Math.abs(share)));
-}
-
-/** Draw a look on its span; `width` is in signs. */
-export function paint(node, trace, { state, flags, colour, hint }, width) {
+/** Draw a look on its span; `width` is in signs, `own` holds the classes that do not come of the look. */
+export function paint(node, trace, { state, flags, colour, hint }, width, own) {
   const text = flags & END ? "" : state.masked ? (hint === null || hint === undefined ? "" : trace.text(hint)) : trace.text(state.id);
-  for (const [name, bit] of CLASSES) node.classList.toggle(name, Boolean(flags & bit));
-  node.classList.toggle("scored", colour >= 0);
-  node.classList.toggle("bright", colour >= 0 && DARK_TEXT[colour]);
-  node.classList.toggle("long", [...text].length > width + 1);
-  node.classList.toggle("lead", text.length > 1 && text.startsWith(" "));
+  let classes = own;
+  for (const [name, bit] of CLASSES) if (flags & bit) classes += ` ${name}`;
+  if (colour >= 0) classes += DARK_TEXT[colour] ? " scored bright" : " scored";
+  if (text.length > width + 1 && [...text].length > width + 1) classes += " long";
+  if (WIDE.test(text)) classes += " wide";
+  if (text.length > 1 && text.startsWith(" ")) classes += " lead";
+  node.className = classes; // all at once: every change of a class costs a look at the style sheets
   node.style.setProperty("--c", colour < 0 ? "transparent" : CSS[colour]);
   node.style.setProperty("--share", colour < 0 ? "0" : String(colour / 255));
   const next = shown(text);
-  if (node.textContent !== next) node.textContent = next;
+  if (node.firstChild.data !== next) node.firstChild.data = next;
 }
 
-/** The sign of a comparison stands beside the text, not in it. */
-export function sign(node, mark) {
-  const shows = mark?.sign ?? "";
-  let own = node.querySelector("i");
-  if (!shows) { own?.remove(); node.classList.remove("differs"); return; }
-  if (!own) node.append(own = el("i", { class: "sign", "aria-hidden": "true" }));
-  own.dataset.sign = shows;
-  node.classList.toggle("differs", shows === "≠");
-}
-
-/** A cell in words. */
-export function label(trace, cell, t, { state, guess, sure }, mark, gap) {
-  const apart = gap && gap.value !== null ? `, B minus A ${signed(gap.value)}` : "";
-  const place = `position ${trace.position(cell, t)}`, against = (mark?.words ? `, ${mark.words}` : "") + apart;
+/** A cell in words; `against` says how it compares. */
+export function label(trace, cell, t, { state, guess, sure }, against) {
+  const place = `position ${trace.position(cell, t)}`;
   if (state.masked) return (guess === null ? `${place}, masked` : `${place}, masked, best guess “${trace.text(guess)}” ${(sure / 100).toFixed(2)}`) + against;
   const token = state.id === trace.start.eos ? "end of sequence" : `“${trace.text(state.id)}”`;
   return (state.step === 0 ? `${place}, ${token}, fixed` : `${place}, ${token}, written at step ${state.step}, probability ${probability(state.prob)}`) + against;
-}
-
-/** A mark as one lane shows it: ◂n is n earlier than the other lane, n▸ later. */
-export function signOf(mark, lane) {
-  if (!mark || mark.kind === "same" || mark.kind === "open") return null;
-  if (mark.kind === "differs") return { sign: "≠", words: "another token in the other run" };
-  if (mark.kind === "moved") {
-    const by = lane === 0 ? mark.by : -mark.by;
-    return by < 0 ? { sign: `◂${-by}`, words: `${-by} earlier than in the other run` } : { sign: `${by}▸`, words: `${by} later than in the other run` };
-  }
-  return mark.kind === (lane === 0 ? "only_a" : "only_b") ? { sign: "·", words: "not written in the other run yet" } : null;
 }
 
 /** A token as a cell shows it: line ends and spaces have a sign of their own. */

@@ -81,11 +81,23 @@ export function tauOf(a, b, ta, tb) {
 
 /** The first step after which the two answers were not equal (a run that is over keeps its last), or null. */
 export function forkOf(a, b) {
-  for (let step = 0; step <= Math.max(a.steps, b.steps); step++) {
-    const pairs = paired(places(a, Math.min(step, a.steps)), places(b, Math.min(step, b.steps)));
-    if (pairs.some(([x, y]) => !equal(a, b, x.token, y.token))) return step;
-  }
+  const whole = (step) => paired(places(a, Math.min(step, a.steps)), places(b, Math.min(step, b.steps))).every(([x, y]) => equal(a, b, x.token, y.token));
+  // Where no place is ever inserted, what was equal stays so but for what a step changed.
+  const still = a.orders.length === 1 && b.orders.length === 1;
+  const alike = (step) => [a, b].every((trace) => changedAt(trace, step).every((rank) => equal(a, b, tokenAt(a, rank, step), tokenAt(b, rank, step))));
+  for (let step = 0; step <= Math.max(a.steps, b.steps); step++) if (!(still && step ? alike(step) : whole(step))) return step;
   return null;
+}
+
+function changedAt({ written, erased, start }, step) {
+  return [...(written[step] ?? []), ...(erased[step] ?? [])].map((cell) => cell - start.prompt_length);
+}
+
+function tokenAt(trace, rank, step) {
+  const cell = trace.start.prompt_length + rank;
+  if (cell >= trace.cells.length) return null;
+  const { id, masked } = trace.state(cell, step);
+  return masked ? null : id;
 }
 
 /** The place of the first different token, the one that either run wrote earliest, or null. */

@@ -2,7 +2,12 @@
 
 import { compare, countsOf, sideOf } from "./compare.js";
 import { el, help, number, setText } from "./dom.js";
-import { HELP } from "./words.js";
+
+const HELP = [
+  "Both runs answer the same prompt with the same seed. The time line shows them after equal forward passes; its unit can be changed.",
+  "≠ under a token: the other run has another token there. ◂3: this run wrote the same token 3 passes earlier than the other; 3▸: 3 later. ·: the other run has not written this place yet. No sign: the same token at the same moment.",
+  "Press a count (or N) to go from one such place to the next; D hides the signs.",
+];
 
 const SIGNS = { same: "=", moved: "◂▸", differs: "≠", only: "·" };
 const NAMES = { same: "same, same moment", moved: "same, other moment", differs: "other token", only: "one only" };
@@ -22,7 +27,7 @@ export function create(root, { clock, select, traces, marks, swap, go }) {
     el("thead", {}, el("tr", {}, el("td"), el("th", { scope: "col", class: "of-a", text: "A" }), el("th", { scope: "col", class: "of-b", text: "B" }))),
     el("tbody", {}, row("passes", "forward passes"), row("rate", "tokens per pass"), row("written", "tokens written"), row("rows", "positions computed"), row("time", "time"), row("consistency", "mean consistency"), row("verdict", "verdict")));
   root.append(
-    el("header", { class: "panel-head" }, el("h3", { text: "A against B" }), help("A against B", ...HELP.compare)),
+    el("header", { class: "panel-head" }, el("h3", { text: "A against B" }), help("A against B", ...HELP)),
     origin, el("div", { class: "kinds", role: "group", "aria-label": "Places of the answer; press one to go to its next place" }, ...kinds),
     table, tau, fork,
     el("p", { class: "caption", text: "Both runs take turns on one machine: compare passes, not seconds." }),

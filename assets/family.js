@@ -5,7 +5,7 @@ import { changesOf, forksOf } from "./difference.js";
 import { el, plural, setAttr } from "./dom.js";
 
 /** `load(run, lane)` shows a kept run; `busy()` tells whether a run is under way. */
-export function createFamily(root, { traces, shown, load, busy, say }) {
+export function create(root, { traces, shown, load, busy, say }) {
   const list = el("ul");
   root.append(el("section", { class: "panel family", "aria-label": "Branches", tabindex: "-1" },
     el("header", { class: "panel-head" }, el("h3", { text: "Branches" }), el("span", { class: "axis", text: "press one to see it beside its parent" })), list));

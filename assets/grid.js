@@ -1,7 +1,7 @@
 // The canvas: one span per token. Sizes are fixed when the run starts; only changed spans are touched.
 
-import { keyOf, label, look, paint, shown, sign, signOf, tint } from "./cells.js";
-import { el, help, setAttr } from "./dom.js";
+import { keyOf, label, look, paint, shown } from "./cells.js";
+import { el, help } from "./dom.js";
 import { boxClasses, chunks, layoutOf } from "./layout.js";
 import { HELP } from "./words.js";
 
@@ -10,7 +10,7 @@ const RULER = 36, GAP = 3, SIGN = 8.4, EDGES = 12; // px: as in style.css
 /** The width of a cell outside a puzzle: every cell holds its longest token, so nothing moves. */
 function cellWidth(layout) { return layout.kind === "chars" ? 32 : Math.ceil(layout.width * SIGN + EDGES); }
 
-export function create(root, { trace, lane, clock, select, horizon, marks, gaps }) {
+export function create(root, { trace, lane, clock, select, horizon, beside }) {
   const promptBox = el("div", { class: "prompt-tokens", role: "group", "aria-label": "Prompt" });
   const grid = el("div", { class: "tokens", role: "grid", "aria-label": `Answer${lane === 1 ? " of run B" : ""}, one cell per token`, "aria-readonly": "true" });
   const guesses = el("input", { type: "checkbox", title: "Key G", onchange: () => select.setGuesses(guesses.checked) });
@@ -22,7 +22,7 @@ export function create(root, { trace, lane, clock, select, horizon, marks, gaps 
         el("label", { class: "check" }, guesses, el("span", { text: "best guesses" }))), grid),
   );
   let epoch = -1, layout = null, columns = 0, width = 0, shape = null;
-  let spans = new Map(), seen = new Map(), focused = null, outlined = [];
+  let spans = new Map(), seen = new Map(), classes = new Map(), focused = null, tabbed = null, outlined = {};
 
   const observer = new ResizeObserver(([entry]) => {
     const now = Math.floor(entry.contentRect.width);
@@ -45,7 +45,7 @@ export function create(root, { trace, lane, clock, select, horizon, marks, gaps 
       else part.style.setProperty("--cell-width", `${cellWidth(layout)}px`);
     }
     root.dataset.kind = layout.kind;
-    spans = new Map(); seen = new Map(); shape = null;
+    spans = new Map(); seen = new Map(); classes = new Map(); shape = tabbed = null; outlined = {};
     focused = trace.response(0)[0] ?? null;
     width = Math.floor(grid.clientWidth);
     drawPrompt();
@@ -78,11 +78,10 @@ export function create(root, { trace, lane, clock, select, horizon, marks, gaps 
       ...row.map((cell, column) => spanOf(cell, layout.kind === "rows" ? boxClasses(layout.box, at, column) : [])))));
   }
 
-  function spanOf(cell, classes) {
+  function spanOf(cell, box) {
     if (!spans.has(cell)) {
-      const span = el("span", { class: "cell", role: "gridcell", tabindex: "-1", "data-cell": String(cell) });
-      if (classes.includes("box-left")) span.classList.add("box-left");
-      spans.set(cell, span);
+      spans.set(cell, el("span", { class: "cell", role: "gridcell", tabindex: "-1", "data-cell": String(cell), text: " " }));
+      classes.set(cell, box.includes("box-left") ? "cell box-left" : "cell");
     }
     return spans.get(cell);
   }
@@ -93,33 +92,39 @@ export function create(root, { trace, lane, clock, select, horizon, marks, gaps 
     const cells = trace.response(t);
     if (cells !== shape && (!shape || cells.length !== shape.length || trace.orders.length > 1 || !grid.firstChild)) arrange(cells);
     guesses.checked = select.guesses;
-    const tail = trace.tail(t), fixed = new Set(trace.start.fixed), compared = marks(), apart = gaps();
+    const tail = trace.tail(t), fixed = new Set(trace.start.fixed), pair = beside();
     const { layer, guesses: showing } = select, span = Math.max(1, horizon() - 1), rows = layout.kind === "rows" ? layout.answer : 0;
     cells.forEach((cell, rank) => {
       const now = look(trace, cell, t, { guesses: showing, layer, span, fixed: fixed.has(cell), past: rank >= tail, last: rows > 0 && rank % rows === rows - 1 });
-      const mark = compared ? signOf(compared[rank], lane) : null, gap = apart && { value: apart.values[rank] ?? null, limit: apart.limit }, key = keyOf(now, mark, gap);
+      const other = pair?.of(rank, lane), key = other ? `${keyOf(now)}|${other.key}` : keyOf(now);
       if (seen.get(cell) === key) return;
       seen.set(cell, key);
       const node = spans.get(cell);
-      paint(node, trace, now, layout.width);
-      tint(node, gap);
-      sign(node, mark);
-      node.setAttribute("aria-label", label(trace, cell, t, now, mark, gap));
+      paint(node, trace, now, layout.width, classes.get(cell) + marksOf(cell));
+      if (other) pair.draw(node, other);
+      node.setAttribute("aria-label", label(trace, cell, t, now, other?.words ?? ""));
     });
     outline();
   }
 
+  const marksOf = (cell) => (select.hover?.cell === cell ? " hover" : "") + (select.pin === cell ? " pin" : "");
+
+  /** Mark what is pointed at and what is pinned, and put the one tab stop; only what changed is touched. */
   function outline() {
-    for (const node of outlined) { node.classList.remove("hover", "pin"); node.removeAttribute("aria-selected"); }
-    outlined = [];
-    for (const [cell, name] of [[select.hover?.cell, "hover"], [select.pin, "pin"]]) {
-      const node = spans.get(cell);
-      if (!node) continue;
-      node.classList.add(name);
-      if (name === "pin") node.setAttribute("aria-selected", "true");
-      outlined.push(node);
-    }
-    for (const [cell, node] of spans) setAttr(node, "tabindex", cell === focused ? "0" : "-1");
+    const now = { hover: select.hover?.cell ?? null, pin: select.pin };
+    for (const name of ["hover", "pin"]) if (now[name] !== outlined[name]) { mark(outlined[name], name, false); mark(now[name], name, true); }
+    outlined = now;
+    if (tabbed === focused) return;
+    spans.get(tabbed)?.setAttribute("tabindex", "-1");
+    spans.get(focused)?.setAttribute("tabindex", "0");
+    tabbed = focused;
+  }
+
+  function mark(cell, name, on) {
+    const node = spans.get(cell);
+    node?.classList.toggle(name, on);
+    if (name === "pin" && on) node?.setAttribute("aria-selected", "true");
+    else if (name === "pin") node?.removeAttribute("aria-selected");
   }
 
   const cellOf = (event) => { const node = event.target.closest?.("[data-cell]"); return node ? Number(node.dataset.cell) : null; };

@@ -2,15 +2,19 @@
 
 import { el, help, reading, setText } from "./dom.js";
 import { layersOf } from "./legend.js";
-import { CIVIDIS, index, token } from "./palette.js";
+import { index, PIXELS, token } from "./palette.js";
 import { hatch, plot } from "./plot.js";
-import { HELP } from "./words.js";
+
+const HELP = [
+  "Every column is one step, every row one position of the answer. The colour is the chosen score at that moment. A row ends, hatched, where its token was written: from then on the model is not asked.",
+  "Point at it to read the value; drag to move in time.",
+];
 
 export function create(root, { trace, clock, select, horizon }) {
   const title = el("span");
   const table = el("a", { class: "quiet", target: "_blank", rel: "noopener", text: "Canvas as a table" });
   const field = el("div");
-  root.append(el("header", { class: "panel-head" }, el("h3", {}, title), help("Scores over time", ...HELP.heat), el("span", { class: "axis", text: "position ↓  step →" }), table), field);
+  root.append(el("header", { class: "panel-head" }, el("h3", {}, title), help("Scores over time", ...HELP), el("span", { class: "axis", text: "position ↓  step →" }), table), field);
   const pixels = document.createElement("canvas");
 
   // The order of writing is not a score: the heat map then shows the confidence behind it.
@@ -24,15 +28,12 @@ export function create(root, { trace, clock, select, horizon }) {
     pixels.width = count;
     pixels.height = rows;
     const brush = pixels.getContext("2d");
-    const image = brush.createImageData(count, rows);
-    const cells = trace.response(trace.steps);
+    const image = brush.createImageData(count, rows), field = new Uint32Array(image.data.buffer);
+    const cells = trace.response(trace.steps), scores = trace.scores.get(name()).rows;
     for (let rank = 0; rank < rows; rank++) {
       for (let column = 0; column < count; column++) {
-        const colour = index(trace.score(name(), cells[rank], from + column));
-        if (colour < 0) continue;
-        const at = 4 * (rank * count + column);
-        image.data.set(CIVIDIS[colour], at);
-        image.data[at + 3] = 255;
+        const colour = index(scores.share(from + column, cells[rank]));
+        if (colour >= 0) field[rank * count + column] = PIXELS[colour];
       }
     }
     brush.putImageData(image, 0, 0);

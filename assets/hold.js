@@ -1,30 +1,24 @@
 // Pause: a live run stands between two steps until its visitor lets it go on, or makes it do one step.
-// Breakpoints say beforehand where it is to stand. Both live beside Stop; what stands is told above the lanes.
+// Breakpoints say beforehand where it is to stand: their sheet is fetched when it is first opened. Both live beside Stop; what
+// stands is told above the lanes.
 
 import { el, plural, setText } from "./dom.js";
-
-const MOST = 16;
-const KINDS = [["step", "step"], ["written", "position written"], ["above", "written with a score above"], ["below", "written with a score below"]];
-const SCORES = ["confidence", "entropy", "margin", "drift", "consistency"];
+import { createLater } from "./later.js";
 
 /** `lanes()` are those shown; `ask` sends a wish to the server (null: there is none). */
 export function createHold(root, { lanes, ask, announce }) {
   const pause = el("button", { type: "button", class: "button", id: "pause", text: "Pause", title: "Pause the live run (P)", disabled: true, onclick: toggle });
-  const kind = el("select", { "aria-label": "Break at", onchange: shape }, ...KINDS.map(([value, text]) => el("option", { value, text })));
-  const score = el("select", { "aria-label": "Score" }, ...SCORES.map((name) => el("option", { value: name, text: name })));
-  const number = el("input", { type: "number", required: true, "aria-label": "Value" });
-  const list = el("ul", { class: "breaks" }), none = el("p", { text: "None is set: a run goes through to its end." });
-  const form = el("form", { onsubmit: add }, kind, score, number, el("button", { type: "submit", class: "button", text: "Set" }));
   const summary = el("summary", { class: "button", text: "Break at…", title: "Breakpoints of the next run and of the live one (B)" });
-  const drawer = el("details", { class: "break-at", onkeydown: (event) => { if (event.key === "Escape" && drawer.open) { drawer.open = false; summary.focus(); event.stopPropagation(); } } },
-    summary, el("div", { class: "break-sheet" }, el("p", { text: "A run pauses after the step that meets one of these." }), form, list, none));
+  const place = el("div", { class: "break-sheet" });
+  const drawer = el("details", { class: "break-at", ontoggle: () => { if (drawer.open) sheet.view(); }, onkeydown: (event) => { if (event.key === "Escape" && drawer.open) { drawer.open = false; summary.focus(); event.stopPropagation(); } } },
+    summary, place);
   const words = el("p"), left = el("span", { class: "left" });
   const go = el("button", { type: "button", class: "button", text: "Continue", title: "Let the run go on (P)", onclick: () => send("go_on") });
   const one = el("button", { type: "button", class: "button", text: "One step", title: "Make one step, then stand again (.)", onclick: () => send("one_step") });
   const line = el("div", { class: "held", role: "group", "aria-label": "Paused run", hidden: true }, words, left, go, one);
   root.append(line);
   let breaks = [], tell = null, standing = [null, null];
-  shape();
+  const sheet = createLater(place, () => import("./breaks.js"), ({ create }) => create(place, breaks, changed));
 
   const attach = ({ element, props }) => {
     tell = (text) => { props.value = text; };
@@ -37,26 +31,7 @@ export function createHold(root, { lanes, ask, announce }) {
   const running = () => lanes().filter((lane) => lane.trace.live);
   const paused = () => running().filter((lane) => standing[lane.number]?.paused);
 
-  function shape() {
-    score.hidden = kind.value === "step" || kind.value === "written";
-    number.step = score.hidden ? "1" : "any";
-    number.min = kind.value === "step" ? "1" : kind.value === "written" ? "0" : "";
-  }
-
-  function add(event) {
-    event.preventDefault();
-    if (breaks.length >= MOST) return;
-    const value = Number(number.value);
-    breaks.push(score.hidden ? { kind: kind.value, at: value } : { kind: kind.value, score: score.value, value });
-    number.value = "";
-    changed();
-    number.focus();
-  }
-
   function changed() {
-    list.replaceChildren(...breaks.map((item, at) => el("li", {}, el("span", { text: named(item) }),
-      el("button", { type: "button", class: "quiet", text: "Remove", "aria-label": `Remove the breakpoint: ${named(item)}`, onclick: () => { breaks.splice(at, 1); changed(); (list.querySelectorAll("button")[at] ?? number).focus(); } }))));
-    none.hidden = breaks.length > 0;
     setText(summary, breaks.length ? `Break at ${plural(breaks.length, "point")}` : "Break at…");
     tell?.(JSON.stringify(breaks));
     if (running().length) ask({ what: "", breaks });
@@ -92,13 +67,9 @@ export function createHold(root, { lanes, ask, announce }) {
 
   return {
     draw, said, toggle, step: () => { if (paused().length) send("one_step"); },
-    open() { drawer.open = true; kind.focus(); },
+    async open() { drawer.open = true; (await sheet.whole())?.focus(); },
     /** The lanes are traded. */
     exchange() { standing.reverse(); },
     breaks: () => breaks, holds: (number) => paused().some((lane) => lane.number === number),
   };
-}
-
-function named({ kind, at, score, value }) {
-  return kind === "step" ? `step ${at}` : kind === "written" ? `position ${at} written` : `written with ${score} ${kind} ${value}`;
 }

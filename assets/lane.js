@@ -2,20 +2,17 @@
 //
 // A view module exports `create(root, shared) -> {draw(t), destroy()}`; `shared` holds the lane's own
 // `trace`, `clock` and `select`, `want(from, to)` for candidates, the page's `announce`, and what two lanes share:
-// `horizon()`, `marks()`, `busy()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
-// or, where it tells of one token, in `inspectorOf`.
+// `horizon()`, `beside()`, `busy()` and `branch(step, asked)`. To add a view: a part in `parts`, a line in `viewsOf`
+// or, where it tells of one token, in `inspectorOf`. What the first sight of a page does not show comes on demand.
 
 import * as candidates from "./candidates.js";
 import { LaneClock } from "./clock.js";
 import { el } from "./dom.js";
 import * as grid from "./grid.js";
-import * as heat from "./heat.js";
-import * as order from "./order.js";
+import { nearness, onDemand } from "./later.js";
 import { LaneSelect } from "./select.js";
 import { Source } from "./source.js";
 import * as summary from "./summary.js";
-import * as tree from "./tree.js";
-import * as whatif from "./whatif.js";
 
 export const LETTERS = ["A", "B"];
 
@@ -31,9 +28,9 @@ export class Lane {
   }
 
   /** Build the views; `shared` holds what all lanes share. */
-  build({ clock, select, announce, horizon, marks, gaps, branch, canBranch, busy, choices, holds, shift }) {
+  build({ clock, select, announce, horizon, beside, branch, canBranch, busy, choices, holds, shift, redraw }) {
     const shared = {
-      trace: this.trace, lane: this.number, announce, horizon, marks, gaps,
+      trace: this.trace, lane: this.number, announce, horizon, beside, redraw,
       clock: new LaneClock(clock, this.number), select: new LaneSelect(select, this.number, shift),
       canBranch, choices, still: () => this.trace.end !== null || holds(this.number),
       busy: () => busy(this), branch: (step, asked) => branch(this, step, asked),
@@ -71,19 +68,27 @@ function parts(letter) {
   const panel = (name, label) => el("section", { class: `panel ${name} of-lane-${letter.toLowerCase()}`, "aria-label": named(label), tabindex: "-1" });
   return {
     head: part("lane-head"), canvas: part("lane-canvas"), answer: panel("answer", "Answer as text"),
-    candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"), tree: panel("search", "Search tree"),
+    candidates: panel("inspector", "Candidates"), scores: panel("scores", "Scores over time"), order: panel("order", "Order of writing"),
+    tree: hidden(panel("search", "Search tree")),
   };
 }
 
+function hidden(part) { part.hidden = true; return part; }
+
 /** What is told about one token; of two lanes one is asked at a time. */
 function inspectorOf(at, shared) {
-  return [candidates.create(at.candidates, shared), whatif.create(at.candidates.appendChild(el("div", { class: "whatif" })), shared)];
+  const { trace, select, canBranch, still } = shared, place = hidden(el("div", { class: "whatif" }));
+  const told = candidates.create(at.candidates, shared);
+  at.candidates.append(place);
+  return [told, onDemand(place, () => import("./whatif.js"), shared, () => select.pin !== null && canBranch() && still() && trace.start?.run !== "example")];
 }
 
 function viewsOf(at, shared) {
+  const seen = (place) => { const near = nearness(place, shared.redraw); return () => shared.trace.start !== null && near(); };
   return [
     summary.create(at.head, shared), grid.create(at.canvas, shared), summary.createAnswer(at.answer, shared),
-    heat.create(at.scores, shared), order.create(at.order, shared),
-    tree.create(at.tree, shared),
+    onDemand(at.scores, () => import("./heat.js"), shared, seen(at.scores)),
+    onDemand(at.order, () => import("./order.js"), shared, seen(at.order)),
+    onDemand(at.tree, () => import("./tree.js"), shared, () => shared.trace.branches.size > 0),
   ];
 }

@@ -1,7 +1,6 @@
 // Colour by: which score the canvas and the heat map show, and how to read its colours.
 
 import { el, help, number, setText } from "./dom.js";
-import { SIGNED_GRADIENT, signed } from "./diverging.js";
 import { GRADIENT } from "./palette.js";
 import { HELP } from "./words.js";
 
@@ -14,7 +13,7 @@ export function layersOf(trace, horizon = trace.horizon) {
   return [order, ...[...trace.scores.values()].map(({ measure }) => measure)];
 }
 
-export function create(root, { trace, select, clock, horizon, gaps, two }) {
+export function create(root, { trace, select, clock, horizon, beside, two }) {
   const choices = el("div", { class: "choices", role: "radiogroup", "aria-label": "Colour by" });
   const low = el("span", { class: "end" }), high = el("span", { class: "end" });
   const unit = el("span", { class: "unit" });
@@ -59,10 +58,10 @@ export function create(root, { trace, select, clock, horizon, gaps, two }) {
     const digits = layer.name === "order" ? 0 : Number.isInteger(layer.high) ? 0 : 2;
     apart.hidden = !two();
     between.checked = select.between;
-    const gap = gaps();
-    bar.style.background = gap ? SIGNED_GRADIENT : GRADIENT;
-    setText(low, gap ? signed(-gap.limit) : number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
-    setText(high, gap ? signed(gap.limit) : number(layer.high, digits));
+    const gap = beside()?.scale;
+    bar.style.background = gap ? gap.gradient : GRADIENT;
+    setText(low, gap ? gap.low : number(layer.low, Number.isInteger(layer.low) ? 0 : 2));
+    setText(high, gap ? gap.high : number(layer.high, digits));
     setText(unit, gap ? `${layer.name === "order" && clock.unit !== "step" ? "passes" : layer.unit} · orange, + = ${layer.name === "order" ? "later" : "higher"} in B` : `${layer.unit} · bright = ${layer.higher}`);
     if (shown === layer.name) return;
     shown = layer.name;

@@ -3,14 +3,18 @@
 import { el, help, plural, setText } from "./dom.js";
 import { CSS, index, token } from "./palette.js";
 import { plot } from "./plot.js";
-import { HELP } from "./words.js";
+
+const HELP = [
+  "One mark per written token: to the right is later, downwards is further right in the text. Writing from left to right would follow the dashed line.",
+  "The bars count how many masked places each write skipped on its left. 0 = the leftmost free place was written.",
+];
 
 const ASIDE = 132, BINS = [0, 1, 2, 4, 8, 16, 32, 64, 128, 256, Infinity];
 
 export function create(root, { trace, clock, select, horizon }) {
   const sentence = el("p", { class: "sentence" });
   const field = el("div");
-  root.append(el("header", { class: "panel-head" }, el("h3", { text: "Order of writing" }), help("Order of writing", ...HELP.orderView), el("span", { class: "axis", text: "position ↓  step →" })), field, sentence);
+  root.append(el("header", { class: "panel-head" }, el("h3", { text: "Order of writing" }), help("Order of writing", ...HELP), el("span", { class: "axis", text: "position ↓  step →" })), field, sentence);
   let skips = [], counted = 0, epoch = -1, told = "";
 
   /** Count on from the last step that was counted. */

@@ -31,9 +31,16 @@ export function index(share) {
 
 export const GRADIENT = `linear-gradient(to right, ${[0, 32, 64, 96, 128, 160, 192, 224, 255].map((k) => CSS[k]).join(", ")})`;
 
+/** The same as pixels of an image. */
+export const PIXELS = new Uint32Array(new Uint8Array(CIVIDIS.flatMap((rgb) => [...rgb, 255])).buffer);
+
+const tokens = new Map(), systemDark = matchMedia("(prefers-color-scheme: dark)");
+
 /** A colour token of style.css as it is now: canvases are drawn again when the theme flips. */
 export function token(name) {
-  return getComputedStyle(document.body).getPropertyValue(`--${name}`).trim();
+  const key = `${document.body.className}|${systemDark.matches}|${name}`; // asking the style sheets makes them all be looked at
+  if (!tokens.get(key)) tokens.set(key, getComputedStyle(document.body).getPropertyValue(`--${name}`).trim());
+  return tokens.get(key);
 }
 
 export const theme = { epoch: 0 };

@@ -19,7 +19,8 @@ export class ScoreRows {
 
   set(step, row, cells) {
     let width = this.width, height = this.height;
-    const last = Math.max(0, ...cells);
+    let last = 0;
+    for (const cell of cells) if (cell > last) last = cell;
     while (last >= width) width *= 2;
     while (step > height) height *= 2;
     if (width !== this.width || height !== this.height) this._resize(width, height);

@@ -1,24 +1,27 @@
 // What stands around the player: links, lessons, kept runs. One object with the interface of a view.
-// Lessons and kept runs are fetched when they are first wanted: a page that only runs is lighter.
+// Each is fetched when it is first wanted: a page that only runs is lighter.
 
 import { el, icon } from "./dom.js";
-import { readLink, writeLink } from "./link.js";
-import { createOpener } from "./open.js";
 
 const BASE = new URL("../", import.meta.url);
 
 export function createStudio({ root, traces, clock, select, load, second }) {
-  const [trace, beside] = traces;
-  const note = noteBar(root);
-  const opener = createOpener({ traces, clock, select, load, second, note: note.say });
-  const share = el("button", { type: "button", class: "button", text: "Share", title: "Copy a link to this request, step and selection", onclick: copyLink });
-  const parts = { root, base: BASE, trace, clock, select, opener, load, note: note.say };
+  const [trace] = traces, note = noteBar(root), parts = { root, base: BASE, trace, clock, select, load, note: note.say };
+  const share = once(async () => {
+    const part = (await import("./share.js")).createShare({ traces, clock, select, load, second, note, lessons: { open: (name, step) => teach((known) => known.open(name, step)), leave } });
+    opener = part.opener;
+    return part;
+  });
   const keep = once(async () => (await import("./keep.js")).createKeep(parts));
-  const lessons = once(async () => (await import("./lessons.js")).createLessons(parts));
+  const lessons = once(async () => (await import("./lessons.js")).createLessons({ ...parts, opener: (await share()).opener }));
   const unreachable = () => note.say("This part of the page could not be fetched: the connection to the server is lost.", "bad");
-  const deed = (text, title, act) => el("button", { type: "button", class: "button", text, title, onclick: () => keep().then(act, unreachable) });
-  const ofRun = [share, deed("Save", "Keep this run in this browser", (part) => part.save()), deed("Export", "Take this run away as a file or picture", (part) => part.exporting())];
-  const runs = deed("Runs", "Runs kept in this browser; open one from a file or text", (part) => part.show());
+  const deed = (part, text, title, act) => el("button", { type: "button", class: "button", text, title, onclick: () => part().then(act, unreachable) });
+  const ofRun = [
+    deed(share, "Share", "Copy a link to this request, step and selection", (part) => part.copyLink()),
+    deed(keep, "Save", "Keep this run in this browser", (part) => part.save()),
+    deed(keep, "Export", "Take this run away as a file or picture", (part) => part.exporting()),
+  ];
+  const runs = deed(keep, "Runs", "Runs kept in this browser; open one from a file or text", (part) => part.show());
   // A run exported as a page of its own has no server to ask: it plays, and nothing else.
   const alone = document.getElementById("unmask-run") !== null;
   const deeds = el("div", { class: "deeds", role: "group", "aria-label": "This run", hidden: alone }, ...ofRun, runs);
@@ -26,82 +29,24 @@ export function createStudio({ root, traces, clock, select, load, second }) {
   const top = el("div", { class: "topline" });
   banners.before(note.element, top);
   top.append(banners, deeds);
-  let lesson = null; // the lessons, once one was wanted
+  let lesson = null, opener = null; // the lessons and what opens links, once one was wanted
 
-  const two = () => clock.shown === 2 && beside.start !== null;
-
-  /** The address of what is shown now, in both lanes: of a branch only its run, which no request can repeat from the start. */
-  function address() {
-    const { start } = trace, { request } = start;
-    const typed = request.prompt !== null && request.prompt !== undefined;
-    const repeated = {
-      model: start.model.name, decoder: request.decoder, prompt: typed ? request.prompt : null,
-      ids: typed ? null : start.canvas.slice(0, start.prompt_length).join(", "),
-      length: request.length, seed: request.seed, template: start.fixed.length ? templateOf(trace) : null, settings: request.settings,
-    };
-    return location.href.split("#")[0] + writeLink({
-      request: isBranch(trace) ? {} : repeated,
-      second: two() && !isBranch(trace) && !isBranch(beside) ? secondOf(beside.start) : null,
-      vs: two() ? beside.start.run : null,
-      weights: start.model.weights_hash,
-      run: start.run === "example" ? null : start.run,
-      view: { t: clock.t, p: select.pin === null ? null : trace.position(select.pin, clock.t), score: select.layer, unit: clock.unit },
-    });
-  }
-
-  const isBranch = ({ start }) => (start.request.forks ?? []).length > 0;
-  const secondOf = ({ model, request }) => ({ model: model.name, decoder: request.decoder, settings: request.settings });
-
-  async function copyLink() {
-    if (!trace.start) return;
-    const link = address(), what = `step ${clock.t}${select.pin === null ? "" : ", the pinned token"} and the colours`;
-    try {
-      await navigator.clipboard.writeText(link);
-      const branched = isBranch(trace) || (two() && isBranch(beside));
-      note.say(`Link copied. It opens this ${two() ? "comparison" : branched ? "branch" : "request"} at ${what}; ${branched ? "it works as long as this server keeps the run." : "what is not kept any more is run again."}`);
-    } catch {
-      note.offer("The clipboard is closed to this page. Copy the link from here:", link);
-    }
-  }
-
-  /** Follow the address: a run's link, a lesson's, or nothing. */
-  function follow() {
-    const link = readLink(location.hash);
-    if (link.kind === "refused") note.say(link.notices.join(" "), "bad");
-    else if (link.kind === "lesson") teach((part) => part.open(link.lesson, link.step));
-    else if (link.kind === "run") {
-      if (lesson?.shown) lesson.close();
-      note.say("Opening the link: its request is filled in and run.");
-      opener.open(link, note.settle);
-    }
-  }
-
+  function leave() { if (lesson?.shown) lesson.close(); }
+  function follow() { if (location.hash.includes("=")) share().then((part) => part.follow()).catch(unreachable); }
   function teach(act) { lessons().then((part) => { lesson = part; return act(part); }).catch(unreachable); }
 
   document.addEventListener("click", (event) => { if (event.target.closest("#lessons-open")) teach((part) => part.menu()); });
   addEventListener("hashchange", follow);
-  window.unmask.answered = opener.answered;
-  window.unmask.address = address;
+  window.unmask.answered = async (answer) => (await share()).opener.answered(answer);
+  window.unmask.address = async () => (await share()).address();
   if (!alone) follow();
-  return { draw: (t) => { for (const button of ofRun) button.disabled = !trace.start; opener.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
+  return { draw: (t) => { for (const button of ofRun) button.disabled = !trace.start; opener?.draw(t); }, destroy() { removeEventListener("hashchange", follow); } };
 }
 
 /** Return a function that does `make` once; after a failure it tries again. */
 function once(make) {
   let made = null;
   return () => (made ??= make().catch((error) => { made = null; throw error; }));
-}
-
-/** The answer with blanks of a run in which tokens were fixed: what is typed as such a template. */
-function templateOf(trace) {
-  const fixed = new Set(trace.start.fixed), pieces = [];
-  for (const cell of trace.response(0)) {
-    const last = pieces.at(-1);
-    if (fixed.has(cell)) pieces.push(trace.text(trace.id(cell, 0)).replace(/[\\▢_]/g, "\\$&"));
-    else if (typeof last === "number") pieces[pieces.length - 1] += 1;
-    else pieces.push(1);
-  }
-  return pieces.map((piece) => (typeof piece === "string" ? piece : piece === 1 ? "▢" : `▢{${piece}}`)).join("");
 }
 
 /** A line that says what became of a link or a click; a polite live region. */

@@ -37,7 +37,7 @@ export function create(root, { trace }) {
 }
 
 /** The answer at the playhead, and after the last step what it is worth. */
-export function createAnswer(root, { trace, marks }) {
+export function createAnswer(root, { trace, beside }) {
   const text = el("pre", { class: "answer-text", tabindex: "0", role: "group", "aria-label": "Answer as text" });
   const count = el("p", { class: "count" });
   const copied = el("span", { text: "Copy" });
@@ -57,8 +57,8 @@ export function createAnswer(root, { trace, marks }) {
   function textAt(t) { return tokensAt(t).join(""); }
 
   /** Beside another run the tokens that differ are marked. */
-  function showDifferences(t, compared) {
-    const tokens = tokensAt(t), differs = (rank) => compared[rank]?.kind === "differs";
+  function showDifferences(t, differs) {
+    const tokens = tokensAt(t);
     const key = JSON.stringify(tokens.map((token, rank) => [token, differs(rank)]));
     if (key === text.dataset.shown) return;
     text.dataset.shown = key;
@@ -83,8 +83,8 @@ export function createAnswer(root, { trace, marks }) {
   function draw(t) {
     if (!trace.start) return;
     const done = finished(t);
-    const compared = marks();
-    if (compared) showDifferences(t, compared);
+    const other = beside();
+    if (other) showDifferences(t, other.differs);
     else { delete text.dataset.shown; setText(text, done && trace.end.reason === "done" ? trace.end.text : textAt(t)); }
     text.classList.toggle("partial", !done);
     const totals = trace.end?.totals;

@@ -2,7 +2,11 @@
 
 import { shown } from "./cells.js";
 import { el, help, number, plural, quoted, setText, svg } from "./dom.js";
-import { HELP } from "./words.js";
+
+const HELP = [
+  "A search keeps several canvases at once. Every mark is a candidate: where it comes from is to its left, the best score of a round is on top.",
+  "The thick line leads to the winner; grey candidates were let go. Point at one (or use the arrow keys) to read its score and see its whole canvas, with what it wrote itself in boxes; click it to go to its step.",
+];
 
 const COLUMN = 56, ROW = 18, PAD = 16;
 
@@ -10,7 +14,7 @@ export function create(root, { trace, clock }) {
   const drawing = svg("svg", { class: "tree", tabindex: "0", role: "application", "aria-label": "Search tree: arrow keys go to parent, best child and siblings", onkeydown: walk });
   const reading = el("p", { class: "reading", role: "status" });
   const sentence = el("p", { class: "sentence" }), canvas = el("div", { class: "tree-canvas", role: "img" });
-  root.append(el("header", { class: "panel-head" }, el("h3", { text: "Search tree" }), help("Search tree", ...HELP.tree), el("span", { class: "axis", text: "better ↑  step →" })),
+  root.append(el("header", { class: "panel-head" }, el("h3", { text: "Search tree" }), help("Search tree", ...HELP), el("span", { class: "axis", text: "better ↑  step →" })),
     el("div", { class: "tree-box" }, drawing), reading, canvas, sentence);
   root.hidden = true;
   let drawn = "", nodes = new Map(), circles = new Map(), focused = null;

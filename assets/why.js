@@ -23,7 +23,7 @@ const HELP = [
 const HINT = "Click a token of the answer, or press Enter on it, to pin it: this panel then says why it was chosen.";
 
 /** `lane()` is what the views of the lane share in which a token is pinned. */
-export function create(root, lane) {
+export function create(root, { lane }) {
   const context = {
     get announce() { return lane().announce; }, get trace() { return lane().trace; }, get select() { return lane().select; },
     get t() { return lane().clock.t; }, get subject() { return subjectAt(context.t); },

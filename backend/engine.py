@@ -13,8 +13,9 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
+from backend.contract import Elsewhere, Engine
 from backend.errors import BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, RunRequest
 from backend.handle import RunHandle
@@ -31,6 +32,8 @@ if TYPE_CHECKING:
     from backend.models.base import Model
     from backend.requests import Plan
 
+__all__ = ["Elsewhere", "Engine", "LocalEngine", "RunHandle"]
+
 log = logging.getLogger(__name__)
 
 STUCK_MAX = 3
@@ -43,62 +46,19 @@ LENGTHS = 16
 """Runs from whose lengths the wait of the next ones is told."""
 
 
-class Engine(Protocol):
-    """What the page needs of any engine; every method may be called from any thread."""
-
-    @property
-    def start_model(self) -> str:
-        """The name of the model that the page opens with."""
-
-    def models(self) -> tuple[ModelCard, ...]:
-        """Return the models that a visitor may choose."""
-
-    def ready(self, name: str) -> bool:
-        """Tell whether a run of this model would start without loading."""
-
-    def load(self, name: str) -> object:
-        """Return the model of this name, loading it when needed; raises ``ModelError``."""
-
-    def progress(self, name: str) -> float:
-        """Return the share of a loading model's weights that is in place, 0 to 1."""
-
-    def open(self, source: str) -> ModelCard:
-        """Load a folder or hub id and offer it; raises ``ModelError`` or ``BusyError``."""
-
-    def card(self, name: str) -> str:
-        """Return the facts of a loaded model in one line, or nothing."""
-
-    def unload(self, name: str) -> None:
-        """Free a model's memory; raises ``ModelError`` where visitors may not, ``BusyError`` while it runs."""
-
-    def problems(self, model_name: str, request: RunRequest) -> tuple[Problem, ...]:
-        """Return what of ``request`` does not fit a loaded model."""
-
-    def submit(
-        self, model_name: str, request: RunRequest, group: str = "", visitor: str = "", kept: bool | None = None,
-        breaks: Sequence[Breakpoint] = (),
-    ) -> RunHandle:
-        """Queue a run; raises ``RequestError``, ``ModelError`` or ``BusyError`` at once."""
-
-    def find(self, run_id: str) -> RunHandle | None:
-        """Return a run that is still kept, or None."""
-
-    def keep(self, events: Sequence[Event]) -> RunHandle:
-        """Keep a run that was made elsewhere; its events are whole and checked."""
-
-    def counts(self) -> Counts:
-        """Return how much is under way, and what was done so far."""
-
-    def close(self, seconds: float | None = None, why: str = "") -> bool:
-        """Take no new runs, end every run with ``why``, and return whether that was done within ``seconds``."""
-
-
 class LocalEngine:
-    """The engine of one machine; ``clock`` (seconds) tells how long a run went unread."""
+    """The engine of one machine; ``clock`` (seconds) tells how long a run went unread.
 
-    def __init__(self, settings: Settings, clock: Callable[[], float] = time.monotonic) -> None:
+    ``shelf`` and ``hire`` (a ``Worker``, or what stands for one) replace where models are and who does the passes:
+    all that concerns visitors stays the same.
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Callable[[], float] = time.monotonic, shelf: Shelf | None = None,
+        hire: Callable[..., Worker] = Worker,
+    ) -> None:
         self._settings, self._clock = settings, clock
-        self._shelf = Shelf(settings)
+        self._shelf, self._hire = shelf or Shelf(settings), hire
         self._wake = threading.Condition()
         self._queued = Waiting()
         self._running: dict[str, Item] = {}
@@ -110,7 +70,7 @@ class LocalEngine:
         self._tally = Tally()
         self._left: list[Worker] = []
         self._lengths: deque[float] = deque(maxlen=LENGTHS)
-        self._worker = Worker(self, settings)
+        self._worker = hire(self, settings)
         self._watch = Watch(lambda: self._worker, self._leave_behind, settings.pass_time_s)
 
     @property
@@ -227,7 +187,14 @@ class LocalEngine:
             raise BusyError(f"{len(own)} of your runs are not over; the limit is {self._settings.visitor_runs}.",
                             "Wait for one of them, or stop it.")
         if self._full():
-            raise BusyError(f"{self._waiting()} runs wait already; the limit is {self._settings.max_queued}.", "Try again in a minute.")
+            raise BusyError(f"{self._waiting()} runs wait already; the limit is {self._settings.max_queued}.", self._advice())
+
+    def _advice(self) -> str:
+        """Return when to try again: once all that wait had their turn, from how long the last runs took."""
+        if not self._lengths:
+            return "Try again in a minute."
+        seconds = (self._waiting() + 1) * statistics.mean(self._lengths) / self._settings.max_running
+        return f"Try again in about {max(1, round(seconds))} s."
 
     def _waiting(self) -> int:
         return len(groups_of(self._queued) - groups_of(self._decoding()))
@@ -396,5 +363,5 @@ class LocalEngine:
                 self._queued.drop([handle.id])
                 self._over(handle, ended_by("error", message))
             self._shelf.put_away(name)
-            self._worker = Worker(self, self._settings, {other: room for other, room in worker.rooms.items() if other != name})
+            self._worker = self._hire(self, self._settings, {other: room for other, room in worker.rooms.items() if other != name})
             self._wake.notify_all()

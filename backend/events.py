@@ -216,6 +216,16 @@ def from_json(data: Mapping[str, Any] | str) -> Event:
     return _built(_KINDS[kind], record)
 
 
+def request_to_json(request: RunRequest) -> dict[str, Any]:
+    """Return ``request`` as an object of JSON types, as a ``Start`` holds it."""
+    return _plain(request)
+
+
+def request_from_json(data: Mapping[str, Any]) -> RunRequest:
+    """Return the request that ``request_to_json`` wrote; raises as ``from_json`` does."""
+    return _built(RunRequest, data)
+
+
 def to_lines(events: Iterable[Event]) -> Iterator[str]:
     """Yield one line of JSON per event; half a character, which no file can hold, as its escape."""
     for event in events:

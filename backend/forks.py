@@ -75,21 +75,28 @@ def branched(
 
 
 def checked(model: Model, request: RunRequest, layout: Layout) -> list[Problem]:
-    """Return what is wrong with the forks of ``request``."""
-    return [Problem("forks", sentence) for fork in request.forks for sentence in _wrong(model, request, fork, layout)]
+    """Return what is wrong with the forks of ``request``: each is held against the decoder that is at work by then."""
+    problems, at_work = [], find_decoder(request.decoder)
+    for fork in sorted(request.forks, key=lambda fork: fork.step if _is_step(fork.step) else 0):
+        at_work = at_work if fork.decoder is None else find_decoder(fork.decoder)
+        problems += [Problem("forks", sentence) for sentence in _wrong(model, request, fork, at_work, layout)]
+    return problems
 
 
-def _wrong(model: Model, request: RunRequest, fork: Fork, layout: Layout) -> Iterator[str]:
+def _is_step(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+
+
+def _wrong(model: Model, request: RunRequest, fork: Fork, at_work: Decoder | None, layout: Layout) -> Iterator[str]:
     positions = range(layout.prompt_length, layout.end)
-    if isinstance(fork.step, bool) or not isinstance(fork.step, int) or fork.step < 1:
+    if not _is_step(fork.step):
         yield f"{fork.step!r} is not a step; steps count from 1."
-    decoder = find_decoder(fork.decoder) if fork.decoder is not None else None
-    if fork.decoder is not None and decoder is None:
+    if fork.decoder is not None and at_work is None:
         yield f"There is no decoder {fork.decoder!r} to go on with."
-    elif decoder and decoder.needs - model.capabilities:
-        yield f"{decoder.name} needs a model that offers {', '.join(sorted(decoder.needs - model.capabilities))}; {model.name} does not."
+    elif fork.decoder is not None and at_work.needs - model.capabilities:
+        yield f"{at_work.name} needs a model that offers {', '.join(sorted(at_work.needs - model.capabilities))}; {model.name} does not."
     else:
-        yield from _unfit(model, decoder or find_decoder(request.decoder), fork, layout)
+        yield from _unfit(model, at_work, fork, layout)
     fixed = {positions.start + at for at in request.fixed}
     for action, position, token in fork.edits:
         if action not in ACTIONS:

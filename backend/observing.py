@@ -21,6 +21,7 @@ from backend.errors import ModelError
 from backend.events import Candidates
 from backend.measures.base import PAST, Measure, Rows, dot
 from backend.measures.catalogue import MEASURES
+from backend.sampling import largest
 from backend.shapes import Float
 
 BLOCK_ELEMENTS = 1 << 19
@@ -134,7 +135,7 @@ def _rows(logits: Float["M V"], histories: Sequence[tuple[_KeptRow, ...]], k: in
     if not bool(torch.isfinite(best).all()):
         raise ModelError("The model gave scores that are not finite numbers.",
                          "Load it in float32, or check its weights.")
-    top, ids = _top(logits, k)
+    top, ids = largest(logits, k)
     logits -= best
     probs = logits.exp()
     # Without the favourite the sum keeps its relative precision, so that probabilities of
@@ -210,21 +211,6 @@ def _taken(rows: list[_KeptRow | None], like: Float["M V"]) -> Float["M V"]:
 def _unpacked(kept: Float["M V"]) -> Float["M V"]:
     """Return kept rows as float32 probabilities."""
     return kept if kept.dtype == torch.float32 else kept.float().square_().square_()
-
-
-def _top(logits: Float["M V"], k: int) -> tuple[Float["M K"], torch.Tensor]:
-    """Return the k largest logits and their ids, falling; equal logits by rising id.
-
-    topk leaves open which of several equal values it takes and in which order, so the rows where
-    that matters, up to and including the cut, are sorted in full.
-    """
-    top, ids = logits.topk(min(k + 1, logits.shape[1]), dim=1)
-    tied = (top[:, 1:] == top[:, :-1]).any(dim=1)
-    top, ids = top[:, :k], ids[:, :k]
-    if bool(tied.any()):
-        rising = logits[tied].sort(dim=1, descending=True, stable=True)
-        top[tied], ids[tied] = rising.values[:, :k], rising.indices[:, :k]
-    return top, ids
 
 
 def _numbers(values: torch.Tensor) -> tuple[float | None, ...]:

@@ -1,4 +1,4 @@
-"""Exact draws from the model's distributions with noise that is keyed by place."""
+"""Tokens from the model's distributions: the best ones, and exact draws with noise that is keyed by place."""
 
 from __future__ import annotations
 
@@ -9,7 +9,22 @@ import torch
 
 from backend.decoders.base import View
 from backend.noise import TOKENS, gumbel
-from backend.shapes import Float
+from backend.shapes import Float, Int
+
+
+def largest(logits: Float["M V"], k: int) -> tuple[Float["M K"], Int["M K"]]:
+    """Return the k largest logits and their ids, falling; equal logits by rising id.
+
+    topk leaves open which of several equal values it takes and in which order, so the rows where
+    that matters, up to and including the cut, are sorted in full.
+    """
+    top, ids = logits.topk(min(k + 1, logits.shape[1]), dim=1)
+    tied = (top[:, 1:] == top[:, :-1]).any(dim=1)
+    top, ids = top[:, :k], ids[:, :k]
+    if bool(tied.any()):
+        rising = logits[tied].sort(dim=1, descending=True, stable=True)
+        top[tied], ids[tied] = rising.values[:, :k], rising.indices[:, :k]
+    return top, ids
 
 
 def gumbel_max(view: View, temperature: float, stream: int = TOKENS) -> tuple[tuple[int, ...], tuple[float, ...]]:

@@ -31,7 +31,13 @@ class Settings:
     host: str = _limit("127.0.0.1", "Address to listen on; loopback unless you decide otherwise.")
     port: int = _limit(7860, "Port to listen on.", 1, 65535)
     root_path: str = _limit("", "Sub-path when served behind a proxy, such as /unmask.")
-    engine: str = _limit("local", "Where models run: local, or ray (not in this release).", choices=("local", "ray"))
+    engine: str = _limit("local", "Where models run: in this process (local), or in replicas on any number of machines (ray).", choices=("local", "ray"))
+    ray_address: str = _limit("", "Head of a running Ray cluster, host:port, or auto for this machine's; empty starts Ray here.")
+    replicas_min: int = _limit(1, "Replicas that decode with the engine ray, at least.", 1, 1024)
+    replicas_max: int = _limit(1, "Replicas that decode with the engine ray, at most; more are started as runs come.", 1, 1024)
+    replica_runs: int = _limit(4, "Runs that decode at the same time in one replica.", 1, 64)
+    replica_cpus: int = _limit(1, "Cores that Ray sets aside for one replica.", 0, 256)
+    replica_gpus: int = _limit(0, "GPUs that Ray sets aside for one replica; a model is spread over more than one.", 0, 16)
     open_models: str = _limit(
         "auto", "What visitors may open besides the embedded models; auto is folders on loopback, none elsewhere.",
         choices=("auto", "none", "folders", "hub"),
@@ -55,7 +61,7 @@ class Settings:
     explain_cells: int = _limit(4000000, "Values of an attribution matrix: written tokens times positions.", 1000, 100000000)
     auth: str = _limit("", "Logins asked of every visitor: a file with a line name:password for each, or the lines separated by commas.", secret=True)
     starts_per_minute: int = _limit(
-        0, "Requests that compute something, from one address in a minute; a Run is about three. 0 sets no limit.", 0, 100000)
+        0, "Runs, branches, explanations and handed-in files that one address may begin in a minute; 0 sets no limit.", 0, 100000)
     metrics: str = _limit("off", "Whether /metrics tells counts to Prometheus.", choices=("off", "on"))
     log: str = _limit("text", "The log as lines of text or of JSON.", choices=("text", "json"))
     threads: int = _limit(0, "Threads of a forward pass on the CPU; 0 picks by model size.", 0, 256)

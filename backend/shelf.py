@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from typing import Any
 
 from backend.errors import BusyError, ModelError
 from backend.models.catalogue import MODELS, ModelCard, find_model
@@ -33,7 +34,7 @@ class Shelf:
 
     def get(self, name: str) -> object | None:
         """Return the loaded model of this name, or None."""
-        return self._loaded.get(self._source_of(name))
+        return self._loaded.get(self.source_of(name))
 
     def loaded(self) -> tuple[str, ...]:
         """Return the names of the models in memory."""
@@ -41,7 +42,7 @@ class Shelf:
 
     def share(self, name: str) -> float:
         """Return the share of a loading model's weights that is in place, 0 to 1."""
-        return self._shares.get(self._source_of(name), 0.0)
+        return self._shares.get(self.source_of(name), 0.0)
 
     def name_of(self, source: str) -> str:
         """Return the name under which a source is offered; of an embedded model, its own."""
@@ -52,7 +53,7 @@ class Shelf:
 
         Raises ``ModelError``, or ``BusyError`` when as many models are loaded as may be.
         """
-        source = self._source_of(name)
+        source = self.source_of(name)
         if find_model(source) is None and source not in self._opened:
             names = ", ".join(card.name for card in self.cards())
             raise ModelError(f"There is no model {quoted(name)} here.", f"Choose one of {names}.")
@@ -73,7 +74,7 @@ class Shelf:
 
     def put_away(self, name: str) -> None:
         """Forget a loaded model; its memory is free once nothing runs on it."""
-        self._loaded.pop(self._source_of(name), None)
+        self._loaded.pop(self.source_of(name), None)
 
     def _load(self, source: str) -> object:
         model = self._loaded.get(source)
@@ -83,16 +84,20 @@ class Shelf:
             model = self._loaded.get(source)
             if model is None:
                 self._check_room()
-                from backend.models.loading import load_model  # pulls in torch: not at page start
-
                 try:
-                    model = load_model(source, progress=lambda share: self._shares.update({source: share}))
+                    model = self._read(source)
                 finally:
                     self._shares.pop(source, None)
                 self._loaded[source] = model
             return model
 
-    def _source_of(self, name: str) -> str:
+    def _read(self, source: str, **options: Any) -> object:
+        from backend.models.loading import load_model  # pulls in torch: not at page start
+
+        return load_model(source, progress=lambda share: self._shares.update({source: share}), **options)
+
+    def source_of(self, name: str) -> str:
+        """Return the source of a name that is offered; of any other, the name itself."""
         return next((source for source, card in list(self._opened.items()) if card.name == name), name)
 
     def _offer(self, source: str) -> ModelCard:

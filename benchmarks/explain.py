@@ -68,8 +68,9 @@ def _matrix(given: argparse.Namespace) -> None:
     prompt = dict(prompt=tiny.example_prompt)
     one = RunRequest("llada", length=given.tokens, **prompt)
     _pair("embedded model, one token a step", tiny, one)
-    _pair("embedded model, four tokens a step", tiny, RunRequest(
-        "llada", length=given.tokens, settings={"steps": max(1, given.tokens // 4)}, **prompt))
+    for count, named in ((2, "two"), (4, "four")):
+        _pair(f"embedded model, {named} tokens a step", tiny, RunRequest(
+            "llada", length=given.tokens, settings={"steps": max(1, given.tokens // count)}, **prompt))
     large = _random(vocab_size=32000, max_position_embeddings=256, **EMBEDDED)
     ids = tuple(range(10, 38))
     _pair("vocabulary 32,000, one token a step", large, RunRequest("llada", prompt_ids=ids, length=given.tokens))

@@ -17,10 +17,15 @@ class Query:
     """Reads a query and remembers what is wrong with it."""
 
     def __init__(self, given: Mapping[str, str]) -> None:
-        self._given = given
+        self._given = dict(given)
         self._known = ["visitor"]
         self._problems: list[Problem] = []
         self.visitor = given.get("visitor", "") if WORD.fullmatch(given.get("visitor", "")) else ""
+
+    @property
+    def asked(self) -> tuple[tuple[str, str], ...]:
+        """The fields as they were given, the visitor's name left out."""
+        return tuple(sorted((field, text) for field, text in self._given.items() if field != "visitor"))
 
     def whole(self, field: str, default: object = _REQUIRED, low: int | None = None, high: int | None = None) -> int | None:
         """Return a whole number within its limits."""

@@ -22,9 +22,9 @@ from fastapi.responses import Response, StreamingResponse
 from starlette.concurrency import run_in_threadpool
 
 from backend.canvas import start_of, steps_of
-from backend.engine import LocalEngine
+from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
-from components import explain_wire, wire
+from components import explain_far, explain_wire, wire
 from components.explain_query import Query
 from components.routes import Events, finder
 
@@ -197,8 +197,7 @@ class Desk:
 
     def model(self, run_id: str, events: Events) -> Model:
         """Return the loaded model that made a run; raises ``ModelError`` when it is another or not loaded."""
-        handle, made_by = self._engine.find(run_id), start_of(events).model
-        name = made_by.name if handle is None else handle.model_name
+        name, made_by = self._name(run_id, events), start_of(events).model
         if not self._engine.ready(name):
             raise ModelError(f"An explanation asks the model again, and {name}, which made this run, is not loaded.",
                              "Choose it in the menu Model, then ask again.")
@@ -213,7 +212,7 @@ class Desk:
         events = self.events(run_id)
         model = self.model(run_id, events)
         try:
-            plan = planner(model, run_id, events, query)
+            plan = self._far(planner, run_id, events, query) or planner(model, run_id, events, query)
         except AppError:
             raise
         except Exception as error:
@@ -226,12 +225,23 @@ class Desk:
             plan.work.close()
         return plan, kept
 
+    def _far(self, planner: Planner, run_id: str, events: Events, query: Query) -> Plan | None:
+        """Return the plan whose work is done where the model is; None when that is here."""
+        if not isinstance(self._engine, Elsewhere):
+            return None
+        return Plan(*explain_far.parts(self._engine, self._name(run_id, events), planner, run_id, events, query))
+
+    def _name(self, run_id: str, events: Events) -> str:
+        """Return the name of the model that made a run."""
+        handle = self._engine.find(run_id)
+        return start_of(events).model.name if handle is None else handle.model_name
+
     def begin(self, place: str, plan: Plan, notify: Callable[[], None]) -> Job:
         """Start the job of a plan."""
         if self._bureau is None:
             from backend.explanations.jobs import Bureau
 
-            self._bureau = Bureau(piece_s=self._piece_s)
+            self._bureau = Bureau(piece_s=self._piece_s, in_turn=not isinstance(self._engine, Elsewhere))
         return self._bureau.begin(place, plan.work, notify)
 
     def look(self) -> None:

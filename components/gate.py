@@ -24,6 +24,9 @@ DEPTH_MAX = 16
 
 NUMBER_MAX = 2**63
 
+LISTENER = "unmask.listener"
+"""Where a request says to the layers behind which listener it is for, by number or name."""
+
 _LISTENER = re.compile(r"/gradio_api/(?:queue/join|(run|api|call)/([^/]*))/?")
 _LIBRARY = "/gradio_api/"
 _WORD = re.compile(r"[\w.-]{1,128}")
@@ -59,13 +62,14 @@ class Gate:
             return
         try:
             body = await _whole(receive)
-            self._check(path, body)
+            scope[LISTENER] = self._check(path, body)
         except Refusal as refusal:
             await _say(send, refusal)
             return
         await self._app(scope, _again(body, receive), send)
 
-    def _check(self, path: str, body: bytes) -> None:
+    def _check(self, path: str, body: bytes) -> int | str | None:
+        """Return the listener that is called, if one is."""
         record = parsed(body)
         for name in _NAMES:
             value = record.get(name)
@@ -78,12 +82,14 @@ class Gate:
         if number is not None and (type(number) is not int or number not in self._takes):
             raise Refusal(422, "fn_index", f"{_shown(number)} is no listener of this page; they are 0 to {self._last}.")
         match = _LISTENER.fullmatch(path)
-        if match:
-            named = number is None or match[1] == "call"
-            listener = match[2] if named else number
-            if match[1] and listener in self._streams:
-                raise Refusal(422, "fn_index", f"{_shown(listener)} streams; it is called through queue/join, as gradio_client does.")
-            self._check_data(record.get("data"), listener)
+        if match is None:
+            return None
+        named = number is None or match[1] == "call"
+        listener = match[2] if named else number
+        if match[1] and listener in self._streams:
+            raise Refusal(422, "fn_index", f"{_shown(listener)} streams; it is called through queue/join, as gradio_client does.")
+        self._check_data(record.get("data"), listener)
+        return listener
 
     def _check_data(self, data: Any, listener: int | str | None) -> None:
         if listener not in self._takes:

@@ -18,12 +18,14 @@ from components.examples import Chooser, Opening, described, opening_of, opening
 from components.handlers import Desk, group_classes
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
-from components.programs import offer
+from components.programs import ENDPOINTS, offer
 from components.second import Second
 from components.summary_view import decoder_line, model_line
 
 TITLE = "Unmask"
 TAGLINE = "Watch a masked diffusion language model decide, one token at a time."
+STARTS = frozenset({"submit", "submit_branch", *ENDPOINTS})
+"""The listeners that begin a run or an explanation, by name."""
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,7 @@ def _wire_run(
         desk.press_run, [*inputs.all(), breaks], [run_id, notices, run, stop], concurrency_limit=limit, api_name="submit", **_QUIET)
     # Enter presses the button, which a run under way has disabled: no second run starts unseen behind it.
     inputs.prompt.submit(None, None, None, js="() => { document.querySelector('#run:not([disabled])')?.click(); }", **_QUIET)
-    branched = bridge.branch(desk.branch, None, [run_id, notices, run, stop], concurrency_limit=limit, **_QUIET)
+    branched = bridge.branch(desk.branch, None, [run_id, notices, run, stop], concurrency_limit=limit, api_name="submit_branch", **_QUIET)
     for started in (begun, branched):
         streamed = started.then(desk.stream, run_id, bridge, concurrency_limit=limit, **_QUIET)
         streamed.then(desk.rest, run_id, [run, stop], queue=False, **_QUIET)

@@ -21,11 +21,13 @@ from components.door import Door
 from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.logins import logins_of
-from components.page import build
+from components.page import STARTS, build
+from components.rates import Rates
 from components.routes import DARK, STYLES, router
 from components.shield import Shield
 from components.studio_routes import studio_router
 from components.theme import theme
+from components.tidy import Tidy
 
 log = logging.getLogger(__name__)
 
@@ -54,8 +56,10 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
+    app.add_middleware(Tidy, queue=page._queue)
+    app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))
     app.add_middleware(Gate, takes=inputs_of(page), streams=streams_of(page))
-    app.add_middleware(Door, logins=logins_of(settings.auth), starts_per_minute=settings.starts_per_minute)
+    app.add_middleware(Door, logins=logins_of(settings.auth))
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
         app, page, path="/", root_path=settings.root_path or None,
@@ -69,6 +73,12 @@ def streams_of(page: gr.Blocks) -> frozenset[int | str]:
     """Return the numbers and names of the listeners that answer in pieces."""
     found = [(number, listener.api_name) for number, listener in page.fns.items() if listener.types_generator]
     return frozenset(item for pair in found for item in pair if not isinstance(item, bool) and item is not None)
+
+
+def starts_of(page: gr.Blocks) -> frozenset[int | str]:
+    """Return the numbers and names of the listeners that begin a run or an explanation."""
+    found = [(number, listener.api_name) for number, listener in page.fns.items() if listener.api_name in STARTS]
+    return frozenset(item for pair in found for item in pair)
 
 
 def inputs_of(page: gr.Blocks) -> dict[int | str, int]:

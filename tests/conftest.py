@@ -20,6 +20,14 @@ from backend.models.base import Cache, ModelOutput
 from backend.models.catalogue import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "data"
+LONGEST = (
+    "contract/test_decoders", "contract/test_decoder_sharing", "app/test_handlers", "load/test_leaving", "test_docs", "load/test_memory",
+    "app/test_leaves", "unit/test_canvas", "contract/test_declarations", "load/test_fair", "golden/test_trajectories", "unit/test_tasks",
+    "app/test_explain_routes", "app/test_server", "unit/test_models_hub", "app/test_programs", "load/test_faults", "app/test_settled_routes",
+    "app/test_door", "unit/test_lessons", "app/test_health", "app/test_export", "security/test_traversal", "security/test_fuzz",
+)
+"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle."""
+
 WAIT_S = 60.0
 """How long a test waits for a condition before it gives up; nothing is asserted about time."""
 
@@ -39,6 +47,18 @@ class _ByFile(LoadScopeScheduling):
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
     """Share the tests out by file; marks of groups are not read by this version of the plugin."""
     return _ByFile(config, log)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the tests that drive a browser, which one process runs alone, then with the files that take longest."""
+    rank = {f"tests/{name}.py": place for place, name in enumerate(LONGEST)}
+
+    def place(item: pytest.Item) -> int:
+        path = item.path.relative_to(item.config.rootpath).as_posix()
+        return -1 if path.startswith("tests/browser/") else rank.get(path, len(rank))
+
+    items.sort(key=place)
 
 
 def pytest_report_header() -> str:

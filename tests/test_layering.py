@@ -26,7 +26,7 @@ LAYERS = (
     ("backend.canvas", "backend.noise", "backend.shapes"),
     ("backend.decoders", "backend.measures", "backend.models", "backend.tasks", "backend.sampling"),
     ("backend",),
-    ("backend.engine", "backend.crowd", "backend.store"),
+    ("backend.engine", "backend.crowd", "backend.store", "backend.rays"),
     ("backend.__main__", "backend.reference", "backend.training"),
     ("components",),
     ("app",),

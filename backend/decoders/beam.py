@@ -89,10 +89,12 @@ class BeamSearch(BaseDecoder):
 
 def _extended(live: Sequence[Beam], views: Sequence[View], place: int, width: int) -> list[Beam]:
     """Return the best extensions of all beams, best first; ties go to the earlier beam, then the smaller id."""
+    from backend import sampling
+
     found = []
     for row, (beam, view) in enumerate(zip(live, views, strict=True)):
-        best = view.log_probs[0].topk(min(2 * width, view.log_probs.shape[1]))
-        for token, gained in zip(best.indices.tolist(), best.values.tolist(), strict=True):
+        log_probs, tokens = sampling.largest(view.log_probs[:1], 2 * width)
+        for token, gained in zip(tokens[0].tolist(), log_probs[0].tolist(), strict=True):
             canvas = (*beam.canvas[:place], token, *beam.canvas[place + 1 :])
             found.append((-(beam.total + gained), row, token, canvas, gained))
     found.sort(key=lambda item: item[:3])

@@ -238,8 +238,12 @@ def _entropy(probs: Float["V"]) -> float:
 
 
 def _favourite(view: View, probs: Float["V"]) -> int:
-    best = probs.topk(2).indices.tolist()
-    return best[1] if best[0] == view.mask_id else best[0]
+    token = int(probs.argmax())
+    if token != view.mask_id:
+        return token
+    others = probs.clone()
+    others[token] = -1.0
+    return int(others.argmax())
 
 
 def _shown(view: View, rows: tuple[Row, ...]) -> tuple[tuple[tuple[int, int, float], ...], ...]:

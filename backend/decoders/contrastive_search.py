@@ -94,8 +94,10 @@ def judged(probs: list[float], states: Float["k D"], context: Float["t D"], alph
 
 
 def _candidates(view: View, k: int, mask_id: int) -> tuple[list[int], list[float]]:
-    best = view.log_probs[0].topk(min(k, view.log_probs.shape[1]))
-    return best.indices.tolist(), best.values.double().exp().tolist()
+    from backend import sampling
+
+    log_probs, tokens = sampling.largest(view.log_probs[:1], k)
+    return tokens[0].tolist(), log_probs[0].double().exp().tolist()
 
 
 def _choice(place: int, tokens: list[int], probs: list[float], verdict: Judged, won: int) -> Choice:

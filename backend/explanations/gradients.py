@@ -6,12 +6,14 @@
 2. The points of a chunk are one batch; one forward serves all targets of the canvas, then one
    backward per target. Only the rows of the targets are projected to the vocabulary.
 3. Weights and sum in float32. A chunk that does not fit memory is retried in quarters, once.
+4. On a processor, chunks run side by side (``side_by_side``); they are added in the order of the line.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from contextlib import closing
 from typing import TypeVar
 
 import numpy as np
@@ -19,6 +21,7 @@ import torch
 
 from backend.explanations.base import Explaining, Progress
 from backend.explanations.objectives import Canvas, MemoryFull
+from backend.explanations.side_by_side import places, side_by_side
 from backend.out_of_memory import is_memory
 from backend.shapes import Float
 
@@ -48,13 +51,21 @@ def _panel(count: int, low: float, high: float) -> tuple[np.ndarray, np.ndarray]
 def mean_gradients(canvas: Canvas, at: Float["n"], weight: Float["n"]) -> Explaining[Float["T L D"]]:
     """Return the weighted mean gradient of every target along the line from baseline to canvas."""
     total = torch.zeros(len(canvas.targets), *canvas.embeds.shape, device=canvas.embeds.device)
-    passes = math.ceil(len(at) / max(1, canvas.rows // canvas.length))
-    per_pass = math.ceil(len(at) / passes)  # passes of one size: a small last one would cost as much time per row
-    for begin in range(0, len(at), per_pass):
-        yield Progress(begin, len(at))
-        chunk = slice(begin, begin + per_pass)
-        total += fitted(lambda part: _gradients(canvas, at[chunk][part], weight[chunk][part]), len(at[chunk]), canvas)
-    yield Progress(len(at), len(at))
+    count = places(canvas.rows, canvas.embeds.device)
+    passes = math.ceil(len(at) / max(1, canvas.rows // count // canvas.length))
+    # Passes of one size, as many on every place: a small last one would cost as much time per row.
+    per_pass = math.ceil(len(at) / (math.ceil(passes / count) * count))
+    chunks = [slice(begin, begin + per_pass) for begin in range(0, len(at), per_pass)]
+    _ = canvas.absent  # made here, before passes side by side ask for it
+
+    def work(chunk: slice) -> Float["T L D"]:
+        return fitted(lambda part: _gradients(canvas, at[chunk][part], weight[chunk][part]), len(at[chunk]), canvas)
+
+    yield Progress(0, len(at))
+    with closing(side_by_side(work, chunks, count)) as found:
+        for chunk, gradients in zip(chunks, found, strict=True):
+            total += gradients
+            yield Progress(min(chunk.stop, len(at)), len(at))
     return total
 
 

@@ -130,10 +130,13 @@ class Job:
 
 
 class Bureau:
-    """Takes explanations in and starts a thread for each; one per place, the newest."""
+    """Takes explanations in and starts a thread for each; one per place, the newest.
 
-    def __init__(self, jobs_max: int = 16, piece_s: float = PIECE_S) -> None:
-        self._jobs_max, self._piece_s = jobs_max, piece_s
+    Without ``in_turn`` they go on side by side: their threads only wait for others who compute.
+    """
+
+    def __init__(self, jobs_max: int = 16, piece_s: float = PIECE_S, in_turn: bool = True) -> None:
+        self._jobs_max, self._piece_s, self._in_turns = jobs_max, piece_s, in_turn
         self._jobs: dict[int, Job] = {}
         """By their threads."""
         self._turn = Turn()
@@ -186,6 +189,8 @@ class Bureau:
     def _in_turn(self, work: Explaining[Result]) -> Explaining[Result]:
         """Yield what ``work`` yields, every piece computed while holding the turn."""
         try:
+            if not self._in_turns:
+                return (yield from work)
             while True:
                 with self._turn:
                     progress = next(work)

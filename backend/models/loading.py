@@ -81,14 +81,30 @@ def load_model(
     network.placed(over)
     if compile:
         network.compile()
+    return _loaded(network, folder, raw, family, {"mask": mask_id, "eos": eos_id, "pad": pad_id},
+                   name=name, weights_hash=digest.result(), example_prompt=example)
+
+
+def load_face(source: str, weights_hash: str) -> Model:
+    """Open all of a model but its weights, which are elsewhere: it reads and writes text, and says what it can do.
+
+    No pass can be made on it. ``weights_hash`` is that of the model it stands for. Raises what ``load_model`` raises.
+    """
+    folder, name, example = _located(source, None)
+    raw = _config(folder)
+    family = recognised(raw)
+    network = _network(family, raw)
+    return _loaded(network, folder, raw, family, {"mask": None, "eos": None, "pad": None},
+                   name=name, weights_hash=weights_hash, example_prompt=example)
+
+
+def _loaded(network: Network, folder: Path, raw: Raw, family: Family, given: dict[str, int | None], **named: Any) -> Model:
+    """Return a network with its tokenizer and the special ids that are ``given`` or found in the folder."""
     tokenizer_config = _json(folder / "tokenizer_config.json")
     tokens = read_tokens(folder, tokenizer_config)
-    special = special_ids(
-        {"mask": mask_id, "eos": eos_id, "pad": pad_id}, raw, tokenizer_config, tokens, network.vocab_size)
-    return LoadedModel(
-        network, Texts(tokens, ChatTemplate.read(folder, tokenizer_config)), special,
-        name=name, family=family.name, weights_hash=digest.result(), example_prompt=example, licence=_licence(folder),
-    )
+    special = special_ids(given, raw, tokenizer_config, tokens, network.vocab_size)
+    return LoadedModel(network, Texts(tokens, ChatTemplate.read(folder, tokenizer_config)), special,
+                       family=family.name, licence=_licence(folder), **named)
 
 
 def _located(source: str | Path, revision: str | None) -> tuple[Path, str, str | None]:

@@ -11,8 +11,9 @@ from fastapi.testclient import TestClient
 
 from backend.errors import RequestError
 from backend.settings import Settings
-from components.door import ADDRESSES_MAX, WRONG_PER_MINUTE, Allowance
+from components.door import WRONG_PER_MINUTE
 from components.logins import logins_of
+from components.rates import ADDRESSES_MAX, Allowance
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine
 
@@ -80,6 +81,22 @@ def test_an_address_starts_so_many_and_no_more_and_reading_stays_free() -> None:
         refused = opened.get(f"/runs/{RUN_ID}/attribution?step=1&position=3")
         assert refused.status_code == 429 and "Try again in" in refused.json()["detail"] and int(refused.headers["retry-after"]) <= 21
         assert opened.get("/").status_code == opened.get(f"/runs/{RUN_ID}").status_code == 200
+
+
+def test_only_what_begins_a_run_or_an_explanation_counts() -> None:
+    with TestClient(application(Settings(starts_per_minute=2), FakeEngine())) as opened:
+        listeners = {item["api_name"]: item for item in opened.get("/config").json()["dependencies"]}
+
+        def call(name: str, way: str = "queue/join") -> int:
+            body = {"data": [None] * len(listeners[name]["inputs"]), "fn_index": listeners[name]["id"], "session_hash": "one"}
+            return opened.post(f"/gradio_api/{way}", json=body).status_code
+
+        for _ in range(4):  # Pause, resume, a step by hand; Stop; the messages of a run; the menu
+            assert call("hold", "run/predict") == call("stop", "run/predict") == call("stream") == call("choose_decoder") == 200
+        assert [call("submit"), call("submit_branch"), call("decode")] == [200, 200, 429]
+        assert call("compare") == call("branch") == call("explain") == 429 and call("stop", "run/predict") == 200
+        for way in ("call", "call/v2"):  # other ways to the same, which the shield keeps shut
+            assert opened.post(f"/gradio_api/{way}/decode", json={"data": ["llada", "x", 4, 0, {}, ""]}).status_code == 404
 
 
 def test_an_allowance_comes_back_evenly_and_forgets_the_address_unheard_for_longest() -> None:

@@ -162,7 +162,7 @@ def test_a_port_in_use_is_one_sentence_and_exit_code_2(capsys: pytest.CaptureFix
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--engine", "ray"], ("'ray'", "--engine local")),
+    (["--engine", "rays"], ("'rays'", "local, ray")),
     (["--port", "99999"], ("99999", "1 to 65535")),
     (["--max-running", "many"], ("'many'", "1 to 64")),
     (["--port", "0"], ("0 is outside", "1 to 65535")),

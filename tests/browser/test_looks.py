@@ -9,13 +9,13 @@ from tests.browser.conftest import Site, Visit, fill, painted, press_run, run, s
 
 pytestmark = pytest.mark.browser
 
-CONTRAST = """() => {
+CONTRAST = """(within) => {
   const parse = text => (text.match(/[\\d.]+/g) ?? [0, 0, 0, 0]).map(Number);
   const light = ([r, g, b]) => [r, g, b].map(c => c / 255).map(c => c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4)
     .reduce((sum, c, at) => sum + c * [0.2126, 0.7152, 0.0722][at], 0);
   const ground = node => { for (let at = node; at; at = at.parentElement) { const c = parse(getComputedStyle(at).backgroundColor); if (c.length < 4 || c[3] === 1) return c; } return [255, 255, 255]; };
   const poor = [];
-  const walk = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+  const walk = document.createTreeWalker(document.querySelector(within ?? 'body'), NodeFilter.SHOW_TEXT);
   for (let text; (text = walk.nextNode()); ) {
     const node = text.parentElement;
     if (!text.data.trim() || !node.checkVisibility?.({ visibilityProperty: true, opacityProperty: true }) || node.closest(':disabled, .unseen, script, style')) continue;
@@ -42,6 +42,24 @@ def test_every_text_contrasts_with_its_ground(real: Site, visit: Visit, dark: bo
             seek(page, step)
             page.evaluate("Promise.all(document.getAnimations().map(animation => animation.finished))")
             assert page.evaluate(CONTRAST) == []
+
+
+MOMENTS = """async contrast => {
+  const poor = [], { clock, trace } = window.unmask, look = eval(contrast);
+  clock.pause();
+  for (let step = 0; step <= trace.steps; step += 1) {
+    clock.seek(step);
+    for (let frame = 0; frame < 10; frame += 1) { await new Promise(requestAnimationFrame); poor.push(...look('.tokens')); }
+  }
+  return poor;
+}"""
+
+
+@pytest.mark.parametrize("dark", [False, True], ids=["light", "dark"])
+def test_a_token_contrasts_from_the_very_moment_in_which_it_is_written(real: Site, visit: Visit, dark: bool) -> None:
+    page = visit(real, dark=dark)
+    page.evaluate("window.unmask.select.setLayer('confidence')")
+    assert page.evaluate(MOMENTS, CONTRAST) == []
 
 
 def test_text_on_every_colour_of_the_scale_contrasts(real: Site, visit: Visit) -> None:

@@ -111,7 +111,35 @@ def test_branching_waits_until_both_lanes_have_ended(page: Page) -> None:
     page.evaluate("window.unmask.push({ v: 1, n: 2, runs: ['a'.repeat(32), 'b'.repeat(32)], events: window.made[0].slice(3) })")
     form.get_by_role("button", name="Branch here").click()
     page.wait_for_function("window.branched")
-    assert page.evaluate("[window.branched.run, window.unmask.trace.start.run]") == ["b" * 32, "b" * 32]  # traded: what was B is A
+    state = "[window.branched.run, ...window.unmask.traces.map(trace => trace.start.run), window.unmask.select.pin]"
+    asked = page.evaluate(state)
+    assert asked == ["b" * 32, "a" * 32, "b" * 32, asked[3]] and asked[3] is not None  # it may be refused: all stands as it was
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const [start] = mock('sum', { id: 'c'.repeat(32), lane: 1 }).events;
+      window.unmask.push({ v: 1, n: 0, runs: [null, 'c'.repeat(32)], events: [] });  // admitted, and not begun yet
+      window.unmask.push({ v: 1, n: 1, runs: [null, 'c'.repeat(32)], events: [start] });
+    }""")
+    assert page.evaluate("window.unmask.traces.map(trace => trace.start.run)") == ["b" * 32, "c" * 32]  # traded: what was B is A
+
+
+def test_a_refused_branch_of_lane_b_trades_no_lanes_later_either(page: Page) -> None:
+    page.evaluate("window.traceParts.push({ watch: () => {}, props: { value: null }, branch: asked => { window.branched = asked; } })")
+    page.evaluate(PAIR, ["done", "done", None])
+    page.locator("[data-lane='1'] .tokens .cell").nth(1).click()
+    form = page.locator(".inspector:not([hidden]) .whatif")
+    form.get_by_label("Change").select_option("erase")
+    form.get_by_role("button", name="Branch here").click()
+    page.wait_for_function("window.branched?.run === 'b'.repeat(32)")  # refused: nothing comes of it
+    page.locator("[data-lane='0'] .tokens .cell").nth(1).click()
+    page.locator(".inspector.of-lane-a .whatif").get_by_label("Change").select_option("erase")
+    page.locator(".inspector.of-lane-a .whatif").get_by_role("button", name="Branch here").click()
+    page.wait_for_function("window.branched.run === 'a'.repeat(32)")
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      window.unmask.push({ v: 1, n: 0, runs: [null, 'c'.repeat(32)], events: [mock('sum', { id: 'c'.repeat(32), lane: 1 }).events[0]] });
+    }""")
+    assert page.evaluate("window.unmask.traces.map(trace => trace.start.run)") == ["a" * 32, "c" * 32]
 
 
 def test_the_inspector_goes_back_to_the_lane_of_the_pin_when_the_pointer_leaves_the_other_one(page: Page) -> None:

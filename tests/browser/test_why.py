@@ -8,7 +8,8 @@ from collections.abc import Iterator
 import pytest
 from playwright.sync_api import Page, expect
 
-from backend import load_model
+from backend import AttributionRequest, attribute, load_model, replay
+from backend.canvas import steps_of
 from backend.explanations.base import FlowRequest
 from backend.explanations.flow_routes import flow_routes
 from tests.browser.conftest import NASTY, Site, Visit, fill, painted, seek, site
@@ -82,6 +83,24 @@ def test_a_clicked_token_gets_colours_a_row_of_the_matrix_and_a_graph(short: Sit
     page.keyboard.press("Escape")
     page.wait_for_function("document.querySelector('.why-subject').classList.contains('hint')")
     assert page.locator(".routes").is_hidden() and page.locator(".cell.pin").count() == 0
+
+
+def test_points_are_doubled_until_that_moves_no_score_and_the_check_says_how_far_it_did(short: Site, visit: Visit) -> None:
+    page = visit(short)
+    decoded(page)
+    position = pinned(page, 2)
+    page.wait_for_function("document.querySelector('#why-attribution').dataset.points")
+    points = int(page.locator("#why-attribution").get_attribute("data-points"))
+    events = short.run_of(page).events_so_far
+    token = next(token for at, token, _ in steps_of(events)[1].writes if at == position)
+    fewer, found = (attribute(short.model, AttributionRequest(replay(events, 1), position, token, n_steps=count)) for count in (points // 2, points))
+    moved = float((found.scores - fewer.scores).abs().max() / found.scores.abs().max())
+    said = page.locator(".why-badge").inner_text()
+    assert points >= 64 and f"with {points} points" in said
+    assert (max(moved, found.relative_delta) < 0.05) == (not said.startswith("!")), said
+    assert moved < 0.05 or points == 256
+    shown = "under 0.1" if moved < 0.001 else f"{100 * moved:.{1 if moved < 0.1 else 0}f}"
+    assert f"moved no score by more than {shown} % of the largest" in said
 
 
 def test_what_an_explanation_warns_of_stands_beside_it(short: Site, visit: Visit) -> None:

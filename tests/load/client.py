@@ -5,6 +5,7 @@ from __future__ import annotations
 import http.client
 import json
 import secrets
+import socket
 from collections.abc import Iterator
 from typing import Any
 from urllib.parse import urlsplit
@@ -31,6 +32,7 @@ class Visitor:
     def close(self) -> None:
         """Close that line, as a closed tab does."""
         if self._here.sock is not None:
+            self._here.sock.shutdown(socket.SHUT_RDWR)  # the answer holds it open beyond a mere close
             self._here.sock.close()
 
     def get(self, path: str) -> tuple[int, bytes]:

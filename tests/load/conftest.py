@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import pytest
 import uvicorn
+from fastapi import FastAPI
 
 from backend.engine import LocalEngine
 from backend.settings import Settings
@@ -20,11 +21,12 @@ from tests.conftest import WAIT_S, FakeModel
 
 @dataclass
 class Served:
-    """One server: its address, its engine, its model."""
+    """One server: its address, its engine, its model, its application."""
 
     address: str
     engine: LocalEngine
     model: FakeModel
+    app: FastAPI
 
 
 class SlowModel(FakeModel):
@@ -47,7 +49,8 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
             monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
             chosen = Settings(port=free_port(), **settings)
             engine, listener = LocalEngine(chosen), listen(chosen)
-            server = uvicorn.Server(uvicorn.Config(application(chosen, engine), log_level="error", timeout_graceful_shutdown=1))
+            app = application(chosen, engine)
+            server = uvicorn.Server(uvicorn.Config(app, log_level="error", timeout_graceful_shutdown=1))
             thread = threading.Thread(target=server.run, kwargs={"sockets": [listener]}, daemon=True)
             thread.start()
             until(lambda: server.started)
@@ -58,7 +61,7 @@ def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
                 engine.close()
 
             closing.callback(stop)
-            return Served(f"http://127.0.0.1:{chosen.port}", engine, model)
+            return Served(f"http://127.0.0.1:{chosen.port}", engine, model, app)
 
         yield start
 

@@ -11,11 +11,14 @@ import time
 from collections.abc import Callable
 
 import pytest
+from gradio_client import Client
+from gradio_client.exceptions import AppError as Refused
 
 from backend import RunRequest
 from backend.engine import RunHandle
 from backend.errors import BusyError
 from backend.events import Event, Start
+from tests.conftest import WAIT_S
 from tests.load.client import Visitor
 from tests.load.conftest import Served, SlowModel, until
 
@@ -58,6 +61,30 @@ def test_a_visitor_has_so_many_runs_at_a_time_and_others_none_the_less(serve: Ca
     taken.append(served.engine.submit("tiny-diffusion", REQUEST, visitor="another"))
     for handle in taken:
         handle.cancel()
+
+
+def test_a_program_is_a_visitor_as_an_open_page_is(serve: Callable[..., Served]) -> None:
+    served = serve(SlowModel(), visitor_runs=2)
+    served.model.pass_s = 0.05
+    one, other = (Client(served.address, verbose=False, httpx_kwargs={"timeout": WAIT_S}) for _ in range(2))
+    alone = one.submit("llada", "2+2=", 256, api_name="/decode")
+    parent = next(iter(alone))["run"]
+    sides = [{"decoder": "llada"}, {"decoder": "left_to_right"}]
+    pair = one.submit(*sides, "2+2=", 256, api_name="/compare")
+    pair = next(iter(pair))["runs"], pair
+    handles = [served.engine.find(run_id) for run_id in (parent, *pair[0])]
+    assert {handle.visitor for handle in handles} == {one.session_hash} and handles[1].group == handles[2].group != handles[0].group
+    for asked in (("llada", "2+2=", 8), ("llada", "2+2=", 8, 1)):
+        with pytest.raises(Refused, match="2 of your runs are not over; the limit is 2"):
+            one.predict(*asked, api_name="/decode")
+    with pytest.raises(Refused, match="2 of your runs"):
+        one.predict(*sides, "2+2=", 8, api_name="/compare")
+    with pytest.raises(Refused, match="2 of your runs"):
+        one.predict(parent, 1, [["forbid", 5, 1]], api_name="/branch")
+    told = other.predict("llada", "2+2=", 2, api_name="/decode")
+    assert served.engine.find(told["run"]).visitor == other.session_hash != one.session_hash
+    for job in (alone, pair[1]):
+        job.cancel()
 
 
 def waited(address: str, seed: int, found: dict[int, tuple[float, float]]) -> None:

@@ -103,6 +103,28 @@ def test_the_state_of_closed_pages_does_not_pile_up(serve: Callable[..., Served]
     assert [len(item.session_data) for item in holders if item.capacity == 4] == [4]
 
 
+def test_the_queue_of_the_library_keeps_nothing_of_closed_pages(serve: Callable[..., Served]) -> None:
+    served = serve(SlowModel())
+    queue = served.app.routes[-1].app.get_blocks()._queue
+    for number in range(6):
+        visitor = Visitor(served.address)
+        visitor.arrive()
+        visitor.call("submit", prompt="2+2=", length="64").finish()
+        messages = visitor.call("stream")
+        next(messages.texts())
+        if number % 2:
+            visitor.press("stop")
+            messages.finish()
+        else:
+            messages.leave()
+        visitor.close()
+    until(lambda: not queue.event_ids_to_events)
+    last = Visitor(served.address)  # what was still busy when it was closed goes with the next one
+    last.arrive()
+    last.close()
+    until(lambda: not queue.pending_event_ids_session and not queue.pending_messages_per_session)
+
+
 def test_a_run_whose_reader_never_comes_is_ended(serve: Callable[..., Served]) -> None:
     served = serve(SlowModel(), unread_s=1, max_running=1)
     served.model.pass_s = PASS_S

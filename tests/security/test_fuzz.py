@@ -47,7 +47,7 @@ ODD = (
 )
 RAW = (b"", b"{", b"[]", b"null", b'"x"', b"\xff\xfe", b'{"data": NaN}', b'{"data": [1e999]}', b'{"data":' + b"[" * 20000, b"{}" * 50,
        b'{"data": ["' + b"a" * (10 << 20) + b'"], "fn_index": 0}', b'{"data": "\\ud800"}', b'{"a":1,"a":2}', b"1" * 5000)
-PATHS = ("queue/join", "run/predict", "run/submit", "api/predict", "call/submit", "call/stop", "cancel", "reset", "nothing", "upload", "component_server")
+PATHS = ("queue/join", "run/predict", "run/submit", "api/predict", "call/submit", "call/stop", "call/v2/decode", "call/v2/nobody", "cancel", "reset", "nothing", "upload", "component_server")
 
 
 @pytest.fixture(scope="module")

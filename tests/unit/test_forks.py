@@ -195,6 +195,20 @@ def test_who_goes_on_is_held_against_the_model_and_the_canvas() -> None:
             branch(model, parent(), 3, decoder=decoder, settings=settings)
 
 
+def test_of_several_branches_each_is_held_against_the_decoder_that_is_at_work_by_then() -> None:
+    """The first fork hands over from LLaDA to Dream; what the second changes are then Dream's settings."""
+    handed = Fork(3, decoder="dream")
+    asked = replace(start_of(parent()).request, forks=(handed, Fork(6, settings={"alg": "entropy"})))
+    changed = tuple(run(FakeModel(), asked))
+    assert end_of(changed).reason == "done" and same_run(changed[1:], tuple(run(FakeModel(), replace(asked, forks=asked.forks[::-1])))[1:])
+    with pytest.raises(RequestError, match="settings.remasking"):
+        run(FakeModel(), replace(asked, forks=(handed, Fork(6, settings={"remasking": "random"}))))
+    with pytest.raises(RequestError, match="settings.alg"):  # before the hand-over LLaDA is at work still
+        run(FakeModel(), replace(asked, forks=(handed, Fork(2, settings={"alg": "entropy"}))))
+    with pytest.raises(RequestError, match="whole blocks"):
+        run(FakeModel(), replace(asked, forks=(handed, Fork(5, decoder="llada2"), Fork(7, settings={"alg": "entropy"}))))
+
+
 def test_a_schedule_that_takes_over_begins_at_its_first_step() -> None:
     """Eight steps of Dream's schedule after ten of another: the share of each is that of its own time, not of the run's."""
     events = parent(length=32)

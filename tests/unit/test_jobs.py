@@ -39,6 +39,16 @@ def test_two_works_take_turns_and_neither_computes_beside_the_other() -> None:
     assert log[:6] == ["first", "second"] * 3
 
 
+def test_works_that_only_wait_for_others_go_on_side_by_side() -> None:
+    bureau, log, gate, inside = Bureau(in_turn=False), [], threading.Event(), threading.Event()
+    first = bureau.begin("a", counted("first", 2, log, gate, inside))
+    assert inside.wait(WAIT_S)
+    second = bureau.begin("b", counted("second", 3, log))
+    assert second.over.wait(WAIT_S) and second.result == "second" and not first.over.is_set()
+    gate.set()
+    assert first.over.wait(WAIT_S) and first.result == "first" and log == ["second"] * 3 + ["first"] * 2
+
+
 def test_the_newer_work_of_a_place_stops_the_older_and_no_other() -> None:
     bureau, log, gate = Bureau(), [], threading.Event()
     older = bureau.begin("a", counted("older", 100, log, gate))

@@ -1,0 +1,286 @@
+"""The engine on Ray without Ray: lines that break, runs that go on elsewhere, pauses, refusals."""
+
+from __future__ import annotations
+
+import importlib.util
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
+
+import pytest
+
+import app
+from backend import RunRequest, load_model, run, same_run
+from backend.canvas import steps_of
+from backend.engine import LocalEngine
+from backend.errors import AppError, BusyError, ModelError, Problem, RequestError
+from backend.events import End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
+from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
+from backend.models.loading import load_face
+from backend.rays.courier import Courier
+from backend.rays.engine import RayEngine
+from backend.rays.resume import RESUMES, Differs, Lost, ended_here, resumed
+from backend.rays.wire import refusal, refused
+from backend.requests import prepare
+from backend.settings import Settings
+from benchmarks.browser import free_port
+from tests.conftest import WAIT_S, FakeModel
+
+REQUEST = RunRequest("llada", prompt="2+2=", length=6, seed=5, settings={"temperature": 1.0})
+NAME = "tiny-diffusion"
+
+
+class Broken:
+    """A line that tells a run's events as they travel, and breaks after ``after`` of them."""
+
+    def __init__(self, request: RunRequest, after: int | None = None, gate: threading.Semaphore | None = None) -> None:
+        self._request, self._after, self._gate = request, after, gate
+        self.closed = threading.Event()
+
+    def __iter__(self) -> Iterator[Event]:
+        for at, line in enumerate(to_lines(run(FakeModel(), self._request))):
+            if self._gate is not None:
+                assert self._gate.acquire(timeout=WAIT_S)
+            if self.closed.is_set() or at == self._after:
+                raise Lost("the test says so")
+            yield from_json(line)
+
+    def close(self) -> None:
+        self.closed.set()
+        if self._gate is not None:
+            self._gate.release()
+
+
+def alone(request: RunRequest = REQUEST) -> tuple[Event, ...]:
+    return tuple(run(FakeModel(), request))
+
+
+@pytest.mark.parametrize("after", range(8))
+def test_a_run_that_loses_its_replica_at_any_event_goes_on_elsewhere_as_the_same_run(after: int) -> None:
+    lines = iter([Broken(REQUEST, after), Broken(REQUEST)])
+    assert same_run(tuple(resumed(lambda: next(lines))), alone())
+
+
+def test_a_run_may_lose_a_replica_after_another_and_no_event_comes_twice() -> None:
+    lines = iter([Broken(REQUEST, 5), Broken(REQUEST, 2), Broken(REQUEST, 6), Broken(REQUEST)])
+    events = tuple(resumed(lambda: next(lines)))
+    assert same_run(events, alone()) and [step.index for step in steps_of(events)] == [1, 2, 3, 4, 5, 6]
+
+
+def test_a_run_that_takes_every_replica_down_ends_with_a_sentence() -> None:
+    asked: list[Broken] = []
+
+    def ask() -> Broken:
+        asked.append(Broken(REQUEST, 3))
+        return asked[-1]
+
+    told: list[Event] = []
+    with pytest.raises(AppError, match=f"lost its replica {RESUMES + 1} times"):
+        told.extend(resumed(ask))
+    assert len(asked) == RESUMES + 1 and same_run(told, alone()[:3])
+
+
+def test_a_replica_that_makes_another_run_of_it_is_found_out_before_anything_of_it_is_told() -> None:
+    other = replace(REQUEST, seed=6)
+    lines, told = iter([Broken(REQUEST, 4), Broken(other)]), []
+    with pytest.raises(Differs, match="made event 1 otherwise"):
+        for event in resumed(lambda: next(lines)):
+            told.append(event)
+    assert same_run(told, alone()[:4])
+
+
+def test_a_difference_in_the_last_event_that_was_told_is_found() -> None:
+    first, events = alone(), list(alone())
+    step = events[3]
+    events[3] = replace(step, writes=tuple((at, token, probability / 2) for at, token, probability in step.writes))
+    lines = iter([Broken(REQUEST, 4), events])
+    with pytest.raises(Differs, match="made event 4 otherwise"):
+        list(resumed(lambda: next(lines)))
+    assert not same_run((first[3],), (events[3],))
+
+
+def test_an_end_that_a_replica_makes_by_itself_is_not_the_runs() -> None:
+    begun = alone()[:3]
+    stopped = [*begun, End("cancelled", "", alone()[-1].totals, "this replica goes away")]
+    lines = iter([stopped, Broken(REQUEST)])
+    assert same_run(tuple(resumed(lambda: next(lines))), alone())
+
+
+def test_the_times_of_a_run_go_on_from_those_of_the_first_replica() -> None:
+    def timed(seconds: float, count: int) -> Iterator[Event]:
+        for event in alone()[:count]:
+            if isinstance(event, End):
+                yield replace(event, totals=replace(event.totals, elapsed_s=7 * seconds))
+            else:
+                yield replace(event, elapsed_s=event.index * seconds) if event.kind == "step" else event
+
+    lines = iter([timed(10.0, 4), timed(1.0, 8)])
+    events = tuple(resumed(lambda: next(lines)))
+    assert [step.elapsed_s for step in steps_of(events)] == [10, 20, 30, 31, 32, 33]
+    assert events[-1].totals.elapsed_s == 34
+
+
+@pytest.mark.parametrize("count", range(8))
+def test_an_end_that_is_made_here_counts_what_was_told_as_the_runs_own_would(count: int) -> None:
+    told = alone()[:count]
+    end = ended_here(told, FakeModel().decode, "cancelled", "why")
+    assert (end.reason, end.message, end.totals.steps) == ("cancelled", "why", len(steps_of(told)) if told else 0)
+    if count >= 7:
+        whole = alone()[-1]
+        assert replace(end, reason="done", message="", totals=replace(end.totals, elapsed_s=0)) == replace(whole, totals=replace(whole.totals, elapsed_s=0))
+
+
+# -- the visitors' side of the engine, with lines in place of a thread that decodes --------------------------------
+
+
+Begin = Callable[..., LocalEngine]
+
+
+@pytest.fixture
+def begin(monkeypatch: pytest.MonkeyPatch) -> Iterator[Begin]:
+    """Return a function that opens an engine whose runs have the lines that ``ask`` gives."""
+    opened: list[LocalEngine] = []
+
+    def start(ask: Callable[[str, RunRequest], object], **settings: object) -> LocalEngine:
+        monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: FakeModel())
+        opened.append(LocalEngine(Settings(**settings), hire=partial(Courier, ask=ask)))
+        return opened[-1]
+
+    yield start
+    for engine in opened:
+        assert engine.close(WAIT_S)
+
+
+def finished(handle) -> tuple[Event, ...]:
+    return tuple(event for batch in handle.batches(0.0) for event in batch)
+
+
+def stands(handle, step: int) -> None:
+    """Wait until the run stands after that step."""
+    with handle._changed:
+        assert handle._changed.wait_for(lambda: handle.standing and handle.standing.paused and handle.standing.step == step, WAIT_S)
+
+
+def test_runs_through_lines_that_break_are_those_of_the_local_engine(begin: Begin) -> None:
+    breaks = {seed: iter((seed % 8, None) if seed % 3 else (5, seed % 8, None)) for seed in range(12)}
+    engine = begin(lambda name, request: Broken(request, next(breaks[request.seed])))
+    requests = [replace(REQUEST, seed=seed) for seed in range(12)]
+    handles = [engine.submit(NAME, request, visitor=str(seed % 3)) for seed, request in enumerate(requests)]
+    for handle, request in zip(handles, requests, strict=True):
+        assert same_run(finished(handle), alone(request))
+    assert engine.counts().ended == {"done": 12} and engine.counts().running == 0
+
+
+def test_a_cancel_closes_the_line_and_ends_the_run_with_what_was_told(begin: Begin) -> None:
+    gate, lines = threading.Semaphore(3), []
+
+    def ask(name: str, request: RunRequest) -> Broken:
+        lines.append(Broken(request, gate=gate))
+        return lines[-1]
+
+    engine = begin(ask)
+    handle = engine.submit(NAME, REQUEST)
+    with handle._changed:
+        assert handle._changed.wait_for(lambda: len(handle._events) == 3, WAIT_S)
+    handle.cancel()
+    events = finished(handle)
+    assert lines[0].closed.is_set() and len(lines) == 1
+    assert (events[-1].reason, events[-1].totals.steps, events[-1].totals.passes) == ("cancelled", 2, 2)
+
+
+def test_a_paused_run_keeps_what_its_replica_made_meanwhile_and_tells_it_step_by_step(begin: Begin) -> None:
+    engine = begin(lambda name, request: Broken(request), max_running=1)
+    handle = engine.submit(NAME, REQUEST, breaks=(Breakpoint("step", 2),))
+    stands(handle, 2)
+    beside = finished(engine.submit(NAME, replace(REQUEST, seed=9)))  # it gave up its place
+    assert beside[-1].reason == "done" and len(handle.recorded) == 3
+    handle.wish(ONE_STEP)
+    stands(handle, 3)
+    assert len(handle.recorded) == 4
+    handle.wish(GO_ON)
+    assert same_run(finished(handle), alone())
+
+
+def test_a_pause_that_is_asked_for_holds_back_what_comes_after_it(begin: Begin) -> None:
+    gate = threading.Semaphore(2)
+    engine = begin(lambda name, request: Broken(request, gate=gate))
+    handle = engine.submit(NAME, REQUEST)
+    with handle._changed:
+        assert handle._changed.wait_for(lambda: len(handle._events) == 2, WAIT_S)
+    handle.wish(PAUSE)
+    stands(handle, 1)
+    gate.release(100)
+    handle.cancel()
+    events = finished(handle)
+    assert len(steps_of(events)) == 1 and events[-1].reason == "cancelled"
+
+
+def test_a_refusal_of_the_replica_ends_the_run_with_its_sentence(begin: Begin) -> None:
+    class Refusing(Broken):
+        def __iter__(self) -> Iterator[Event]:
+            raise BusyError("No replica took the run.", "Try again in a minute.")
+
+    end = finished(begin(lambda name, request: Refusing(request)).submit(NAME, REQUEST))[-1]
+    assert (end.reason, end.message) == ("error", "No replica took the run. Try again in a minute.")
+
+
+def test_a_fault_on_the_way_ends_the_run_and_the_next_one_is_right(begin: Begin) -> None:
+    def ask(name: str, request: RunRequest) -> Broken:
+        if request.seed == 1:
+            raise RuntimeError("no such thing")
+        return Broken(request)
+
+    engine = begin(ask)
+    end = finished(engine.submit(NAME, replace(REQUEST, seed=1)))[-1]
+    assert end.reason == "error" and "no such thing" not in end.message
+    assert same_run(finished(engine.submit(NAME, REQUEST)), alone())
+
+
+def test_closing_ends_the_runs_with_the_reason(begin: Begin) -> None:
+    engine = begin(lambda name, request: Broken(request, gate=threading.Semaphore(1)))
+    handle = engine.submit(NAME, REQUEST)
+    with handle._changed:
+        assert handle._changed.wait_for(lambda: handle._events, WAIT_S)
+    assert engine.close(WAIT_S, "The server was told to end.")
+    assert (handle.recorded[-1].reason, handle.recorded[-1].message) == ("cancelled", "The server was told to end.")
+
+
+# -- what travels, and what is there without Ray --------------------------------------------------------------------
+
+
+def test_a_request_travels_whole() -> None:
+    request = RunRequest("klass", prompt_ids=(1, 2), length=9, settings={"steps": 3}, seed=2**62, fixed={3: 7},
+                         forks=(Fork(2, (("write", 5, 9),), "llada", {"steps": 2}, "parent"),))
+    assert request_from_json(request_to_json(request)) == request
+
+
+@pytest.mark.parametrize("error", [
+    ModelError("There is no model.", "Choose another."), BusyError("Full."),
+    RequestError([Problem("length", "It is too long."), Problem("seed", "It is no number.")]),
+])
+def test_a_refusal_says_the_same_on_the_other_side(error: AppError) -> None:
+    there = refusal(refused(error))
+    assert (str(there), there.code, getattr(there, "problems", ())) == (str(error), error.code, getattr(error, "problems", ()))
+
+
+def test_a_face_checks_requests_as_its_model_does_and_has_no_weights() -> None:
+    model, face = load_model(NAME), load_face(NAME, "hash")
+    request = RunRequest("llada", length=12)
+    assert prepare(face, request) == prepare(model, request)
+    assert face.weights_hash == "hash" and {item.device.type for item in face.parameters()} == {"meta"}
+    for name in ("name", "family", "kind", "mask_id", "eos_id", "stop_ids", "vocab_size", "max_length", "n_layers", "n_heads", "capabilities"):
+        assert getattr(face, name) == getattr(model, name)
+
+
+def test_without_ray_the_engine_is_refused_in_one_sentence_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    real = importlib.util.find_spec
+    monkeypatch.setattr("importlib.util.find_spec", lambda name, *more: None if name == "ray" else real(name, *more))
+    with pytest.raises(AppError, match="pip install -r deploy/requirements-ray.txt"):
+        RayEngine(Settings())
+    assert app.main(["--engine", "ray", "--port", str(free_port())]) == 2
+    said = capsys.readouterr().err
+    assert "Ray, which is not installed" in said and "pip install -r deploy/requirements-ray.txt" in said and "Traceback" not in said
+

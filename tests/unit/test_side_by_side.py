@@ -1,0 +1,81 @@
+"""Passes side by side: the same numbers, in the same order, and nothing left running."""
+
+import threading
+
+import pytest
+import torch
+
+from backend.explanations import side_by_side as module
+from backend.explanations.gradients import mean_gradients, nodes
+from backend.explanations.base import finished
+from backend.explanations.objectives import Canvas, Target
+from backend.explanations.side_by_side import places, side_by_side
+from backend.models.loading import load_model
+
+
+@pytest.fixture
+def two_threads():
+    before = torch.get_num_threads()
+    torch.set_num_threads(2)
+    yield
+    torch.set_num_threads(before)
+
+
+def test_a_place_needs_a_core_and_rows(two_threads: None) -> None:
+    assert [places(rows, torch.device("cpu")) for rows in (1, 1023, 1024, 9999)] == [1, 1, 2, 2]
+    assert places(9999, torch.device("cuda")) == 1
+
+
+def test_parts_come_in_their_order_and_so_many_at_a_time() -> None:
+    second = threading.Event()
+
+    def work(part: int) -> int:
+        if part == 0:
+            assert second.wait(60)  # the first cannot end before the second has begun
+        second.set()
+        return part * part
+
+    assert list(side_by_side(work, range(7), 2)) == [part * part for part in range(7)]
+
+
+def test_closing_waits_for_what_is_under_way_and_begins_nothing_more() -> None:
+    begun: list[int] = []
+    found = side_by_side(lambda part: begun.append(part) or part, range(100), 2)
+    assert next(found) == 0
+    found.close()
+    after = list(begun)
+    assert len(after) <= 3
+    assert list(side_by_side(lambda part: part, range(4), 2)) == [0, 1, 2, 3]
+    assert begun == after
+
+
+def test_what_a_part_raises_is_raised_here() -> None:
+    def work(part: int) -> int:
+        if part == 3:
+            raise ValueError("three")
+        return part
+
+    seen = []
+    with pytest.raises(ValueError, match="three"):
+        for part in side_by_side(work, range(9), 2):
+            seen.append(part)
+    assert seen == [0, 1, 2]
+
+
+def test_two_places_give_what_one_gives_and_leave_the_number_of_threads_alone(
+    two_threads: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = load_model("tiny-diffusion")
+    ids = model.encode("sum: 12+34=") + (model.mask_id,) * 4
+    canvas = Canvas(model, tuple(ids), (Target(len(ids) - 1, ids[0]), Target(len(ids) - 2, ids[1])))
+    monkeypatch.setattr(module, "ROWS_EACH", 32)
+    together = finished(mean_gradients(canvas, *nodes(32, "mask")))
+    assert torch.get_num_threads() == 2
+    threads: list[int] = []
+    fresh = threading.Thread(target=lambda: threads.append(torch.get_num_threads()))
+    fresh.start()
+    fresh.join()
+    assert threads == [2]
+    monkeypatch.setattr(module, "ROWS_EACH", 10**9)
+    alone = finished(mean_gradients(canvas, *nodes(32, "mask")))
+    assert (together - alone).abs().max() <= 1e-5 * alone.abs().max()
