@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 import torch
 from hypothesis import settings
+from xdist.remote import Producer
+from xdist.scheduler import LoadScopeScheduling
 
 from backend import load_model
 from backend.decoders.catalogue import find_decoder
@@ -26,12 +28,17 @@ settings.load_profile("fast")
 torch.set_num_threads(1)
 
 
-@pytest.hookimpl(trylast=True)  # the folder of the browser tests marks them in a hook of its own
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep each file in one process, since its tests share what is dear to set up, and all that drive a browser in the same."""
-    for item in items:
-        path = item.path.relative_to(item.config.rootpath).as_posix()
-        item.add_marker(pytest.mark.xdist_group("browser" if item.get_closest_marker("browser") else path))
+class _ByFile(LoadScopeScheduling):
+    """Each file in one process, since its tests share what is dear to set up; all that drive a browser in the same."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        path = nodeid.partition("::")[0]
+        return "browser" if path.startswith("tests/browser/") else path
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> _ByFile:
+    """Share the tests out by file; marks of groups are not read by this version of the plugin."""
+    return _ByFile(config, log)
 
 
 def pytest_report_header() -> str:

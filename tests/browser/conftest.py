@@ -234,10 +234,13 @@ def press_run(page: Page) -> None:
 
 
 def run(page: Page) -> int:
-    """Press Run, wait for the end, stop any replay, and return the number of steps."""
+    """Press Run, wait for the end, stop any replay, and return the number of steps.
+
+    The page asks the server once more after the last event, to offer Run again: whoever counts requests begins after it.
+    """
     page.evaluate("window.unmask.clock.autoReplay = false")
     press_run(page)
-    page.wait_for_function("window.unmask.trace.end !== null")
+    page.wait_for_function("window.unmask.trace.end !== null && document.querySelector('#run:not([disabled])') && document.querySelector('#stop[disabled]')")
     steps = page.evaluate("window.unmask.trace.steps")
     painted(page, steps)
     return steps
