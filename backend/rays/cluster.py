@@ -13,13 +13,13 @@ import signal
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from concurrent.futures import CancelledError
 from dataclasses import replace
 from typing import Any
 
 from backend.errors import AppError, BusyError, Problem, RequestError
 from backend.events import Event, RunRequest, from_json, request_to_json, to_lines
 from backend.explanations.base import Explaining, Progress
+from backend.rays.calls import Calls, Full
 from backend.rays.resume import Lost
 from backend.rays.wire import refusal
 from backend.settings import Settings
@@ -44,6 +44,9 @@ START_S, LOOK_S = 300.0, 0.2
 AGAIN_S, BUSY_S = 0.5, 60.0
 """How often a run that no replica takes is offered again, and how long."""
 
+CLOSE_S = 3.0
+"""How long the end waits for threads that read from replicas to come back."""
+
 PRESSED_S = 2.0
 """How long after such a refusal new runs are refused here."""
 
@@ -60,7 +63,8 @@ class Cluster:
         if settings.replicas_min > settings.replicas_max:
             raise RequestError([Problem("replicas_min", f"{settings.replicas_min} is above replicas_max, {settings.replicas_max}; "
                                                         "lower it, or raise that.")])
-        self._settings, self._pressed_at = settings, -PRESSED_S
+        self._pressed_at, self._left = -PRESSED_S, False
+        self._calls = Calls()
         self._own = _joined(settings)
         self._decoding, self._explaining = _deployed(settings)
 
@@ -71,7 +75,12 @@ class Cluster:
 
     def facts(self, source: str) -> Mapping[str, Any]:
         """Load a model on a replica and return what is to be known of it; raises ``ModelError``."""
-        told = _answer(lambda: self._decoding.options(multiplexed_model_id=source).facts.remote().result())
+        try:
+            told = self._calls.begin(self._decoding.options(multiplexed_model_id=source).facts.remote).result()
+        except Full:
+            raise BusyError("All replicas have as many requests waiting as they may.", "Try again in a minute.") from None
+        except Lost as error:
+            raise AppError("The replica that was asked was lost.", "Try again; the log of the replicas says more.") from error
         if "refused" in told:
             raise refusal(told["refused"])
         return told
@@ -79,30 +88,36 @@ class Cluster:
     def line(self, source: str, request: RunRequest) -> ReplicaLine:
         """Begin a run of the model of this source on whichever replica is free."""
         handle, asked = self._decoding.options(stream=True, multiplexed_model_id=source), request_to_json(request)
-        return ReplicaLine(lambda: handle.decode.remote(asked), self._refused)
+        return ReplicaLine(lambda: self._calls.begin(lambda: handle.decode.remote(asked)), self._refused)
 
     def explaining(self, source: str, work: Callable[..., Any], run_id: str, events: Sequence[Event]) -> Explaining[Any]:
         """Yield how far an explanation is and return its answer; closing it stops the work there."""
-        handle, answered = self._explaining.options(stream=True, multiplexed_model_id=source), None
-        answers = handle.explain.remote(work, run_id, [*to_lines(events)])
+        handle, answered, call = self._explaining.options(stream=True, multiplexed_model_id=source), None, None
         try:
-            for told in _safely(answers):
+            call = self._calls.begin(lambda: handle.explain.remote(work, run_id, [*to_lines(events)]))
+            for told in call:
                 if "refused" in told:
                     raise refusal(told["refused"])
                 if "answer" in told:
                     answered = told["answer"]
                 else:
                     yield Progress(told["done"], told["total"])
+        except Full:
+            raise BusyError("As many explanations wait for a replica as may.", "Try again in a few seconds.") from None
         except Lost as error:
             raise AppError("The replica that computed this explanation was lost.", "Ask again.") from error
         finally:
-            answers.cancel()
+            if call is not None:
+                call.cancel()
         return answered
 
     def close(self) -> None:
-        """Leave the cluster; one that was started here ends with its replicas."""
+        """Leave the cluster; one that was started here ends with its replicas, at the latest with this program."""
         import ray
 
+        if self._left or not self._calls.shut(CLOSE_S):
+            return  # a thread is still inside Ray; shut down now, that would end the program in its midst
+        self._left = True
         for handle in (self._decoding, self._explaining):
             handle.shutdown()  # its threads would go on asking
         if self._own:
@@ -117,60 +132,33 @@ class ReplicaLine:
 
     def __init__(self, begin: Callable[[], Any], refused: Callable[[], None]) -> None:
         self._begin, self._refused = begin, refused
-        self._closed = threading.Event()
-        self._answers = begin()
+        self._changing, self._closed = threading.Lock(), threading.Event()
+        self._call = begin()
 
     def __iter__(self) -> Iterator[Event]:
         """Yield the events; raises ``Lost`` when the replica is gone, ``BusyError`` when none takes the run."""
         until = time.monotonic() + BUSY_S
-        while not self._closed.is_set():
+        while True:
             try:
-                for lines in _safely(self._answers):
+                for lines in self._call:
                     yield from map(from_json, lines)
                 return
-            except _Full:
+            except Full:
                 self._refused()
-                if time.monotonic() > until:
-                    raise BusyError(f"No replica took the run within {BUSY_S:g} s: all have as many as they may.",
-                                    "Try again in a minute; the operator may raise --replicas-max.") from None
-                self._closed.wait(AGAIN_S)
-                self._answers = self._begin()
+            if time.monotonic() > until:
+                raise BusyError(f"No replica took the run within {BUSY_S:g} s: all have as many as they may.",
+                                "Try again in a minute; the operator may raise --replicas-max.")
+            self._closed.wait(AGAIN_S)
+            with self._changing:
+                if self._closed.is_set():
+                    return
+                self._call = self._begin()
 
     def close(self) -> None:
         """End the run before its next pass."""
-        self._closed.set()
-        self._answers.cancel()
-
-
-class _Full(Exception):
-    """The deployment has as many requests waiting as may."""
-
-
-def _safely(answers: Any) -> Iterator[Any]:
-    """Yield what a replica answers; raises ``Lost`` for whatever goes wrong on the way, or ``_Full``."""
-    from ray.exceptions import RayError
-    from ray.serve.exceptions import BackPressureError, RayServeException
-
-    try:
-        yield from answers
-    except BackPressureError as error:
-        raise _Full from error
-    except (RayError, RayServeException, CancelledError) as error:
-        raise Lost(type(error).__name__) from error
-
-
-def _answer(ask: Callable[[], Any]) -> Any:
-    """Return the one answer of a replica; raises ``AppError`` when there is none."""
-    from ray.exceptions import RayError
-    from ray.serve.exceptions import BackPressureError, RayServeException
-
-    try:
-        return ask()
-    except BackPressureError as error:
-        raise BusyError("All replicas have as many requests waiting as they may.", "Try again in a minute.") from error
-    except (RayError, RayServeException) as error:
-        log.error("A replica did not answer: %s", error)
-        raise AppError("The replica that was asked was lost.", "Try again; the log says more.") from error
+        with self._changing:
+            self._closed.set()
+            self._call.cancel()
 
 
 def _joined(settings: Settings) -> bool:
@@ -180,7 +168,6 @@ def _joined(settings: Settings) -> bool:
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread of Serve that comes late would start another one
     if not settings.ray_address:
-        os.environ.setdefault("RAY_AUTH_MODE", "token")
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray
 

@@ -18,6 +18,7 @@ from backend.errors import AppError, BusyError, ModelError, Problem, RequestErro
 from backend.events import End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
 from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
 from backend.models.loading import load_face
+from backend.rays.calls import Calls
 from backend.rays.courier import Courier
 from backend.rays.engine import RayEngine
 from backend.rays.resume import RESUMES, Differs, Lost, ended_here, resumed
@@ -244,6 +245,49 @@ def test_closing_ends_the_runs_with_the_reason(begin: Begin) -> None:
         assert handle._changed.wait_for(lambda: handle._events, WAIT_S)
     assert engine.close(WAIT_S, "The server was told to end.")
     assert (handle.recorded[-1].reason, handle.recorded[-1].message) == ("cancelled", "The server was told to end.")
+
+
+# -- calls that are shut before Ray is -------------------------------------------------------------------------------
+
+
+class Answers:
+    """The answers of a replica that says one thing, then nothing until it is cancelled."""
+
+    def __init__(self) -> None:
+        self.cancelled, self.cancels = threading.Event(), 0
+
+    def __iter__(self) -> Iterator[str]:
+        yield "begun"
+        assert self.cancelled.wait(WAIT_S)
+
+    def cancel(self) -> None:
+        self.cancels += 1
+        self.cancelled.set()
+
+
+def test_shutting_cancels_every_call_and_waits_for_whoever_reads_it() -> None:
+    calls, answers, read = Calls(), [Answers(), Answers()], []
+    readers = [threading.Thread(target=lambda call=calls.begin(lambda one=one: one): read.extend(call)) for one in answers]
+    for reader in readers:
+        reader.start()
+    assert calls.shut(WAIT_S) and read == ["begun", "begun"] and [one.cancels for one in answers] == [1, 1]
+    for reader in readers:
+        reader.join(WAIT_S)
+
+
+def test_after_shutting_nothing_is_begun_or_cancelled() -> None:
+    calls, answers = Calls(), Answers()
+    call = calls.begin(lambda: answers)
+    reading = iter(call)
+    assert next(reading) == "begun"
+    assert not calls.shut(0.0)  # it is still being read
+    reading.close()
+    assert calls.shut(0.0)
+    before = answers.cancels
+    call.cancel()
+    assert answers.cancels == before
+    with pytest.raises(Lost):
+        calls.begin(lambda: pytest.fail("A call was begun."))
 
 
 # -- what travels, and what is there without Ray --------------------------------------------------------------------
