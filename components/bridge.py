@@ -51,7 +51,7 @@ class Bridge(_Carrier):
 
 
 class Notices(_Carrier):
-    """Carries what is wrong with a request to ``assets/page.js``, which shows it at the fields."""
+    """Carries what is wrong with a request to ``assets/problems.js``, which shows it at the fields."""
 
     inbox = "noticeParts"
 

@@ -1,6 +1,6 @@
 """Lane B of the request: what a second run is decoded with, drawn in the browser when it is wanted.
 
-Its inputs come from the same declarations as those of lane A, but are built by ``assets/second.js``
+Its inputs come from the same declarations as those of lane A, but are built by ``assets/second_form.js``
 from one description: a page that nobody compares on carries none of them.
 """
 
@@ -62,7 +62,7 @@ class Chosen:
 def chosen_of(text: str | None) -> Chosen | None:
     """Return what the inputs of lane B say, or None while nothing is compared.
 
-    Raises ``RequestError`` when the text is not what ``assets/second.js`` writes.
+    Raises ``RequestError`` when the text is not what ``assets/second_form.js`` writes.
     """
     if not text:
         return None
