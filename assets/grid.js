@@ -128,7 +128,8 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
   }
 
   const cellOf = (event) => { const node = event.target.closest?.("[data-cell]"); return node ? Number(node.dataset.cell) : null; };
-  grid.addEventListener("pointerover", (event) => { const cell = cellOf(event); if (cell !== null) select.point(cell); });
+  // A move, not an entry: what scrolls or grows under a pointer at rest, while somebody types elsewhere, is not pointed at.
+  grid.addEventListener("pointermove", (event) => { const cell = cellOf(event); if (cell !== null) select.point(cell); });
   grid.addEventListener("pointerleave", () => select.point(null));
   grid.addEventListener("focusin", (event) => { const cell = cellOf(event); if (cell !== null) { focused = cell; select.point(cell); } });
   grid.addEventListener("focusout", () => select.point(null));

@@ -155,6 +155,23 @@ def test_the_inspector_goes_back_to_the_lane_of_the_pin_when_the_pointer_leaves_
     page.wait_for_function(f"JSON.stringify({shown}) === '[false,true]'")
 
 
+def test_a_cell_that_comes_under_a_pointer_at_rest_is_not_pointed_at(page: Page) -> None:
+    page.evaluate(PAIR, ["done", "done", None])
+    page.evaluate("window.unmask.clock.toEnd()")
+    lane = page.locator("[data-lane='1']")
+    expect(lane.locator(".tokens .cell").nth(1)).to_be_visible()
+    page.wait_for_function("window.unmask.traces.every((trace, lane) => document.querySelector(`[data-lane='${lane}']`).dataset.painted === String(trace.steps))")
+    box = lane.locator(".tokens .cell").nth(1).bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    lane.evaluate("lane => { lane.style.translate = '0 -2000px'; lane.addEventListener('pointerover', () => { window.entered = true; }); }")
+    page.mouse.move(x, y)
+    lane.evaluate("lane => { lane.style.translate = ''; }")
+    page.wait_for_function("window.entered")
+    assert page.evaluate("[window.unmask.select.hover, window.unmask.select.lane]") == [None, 0]
+    page.mouse.move(x + 1, y)
+    page.wait_for_function("window.unmask.select.hover && window.unmask.select.lane === 1")
+
+
 ORIGIN = """async ([parent, loop, action]) => {
   const { originOf } = await import('/assets/difference.js');
   const text = id => `t${id}`, request = forks => ({ request: { forks } });

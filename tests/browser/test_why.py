@@ -49,7 +49,7 @@ def pinned(page: Page, step: int) -> int:
 
 def attributed(page: Page, step: int, position: int, method: str = "integrated_gradients") -> None:
     """Wait until the attribution of that writing is shown."""
-    page.wait_for_function("key => document.querySelector('#why-attribution').dataset.shown === key", arg=f"{step}|{position}|{method}")
+    page.wait_for_function("key => document.querySelector('#why-attribution')?.dataset.shown === key", arg=f"{step}|{position}|{method}")
 
 
 def routed(page: Page, step: int, position: int) -> None:
@@ -317,6 +317,7 @@ def test_a_model_without_gradients_or_attention_says_why_not(poor: Site, visit: 
 
 def test_a_given_or_unwritten_place_says_that_there_is_nothing_to_explain(short: Site, visit: Visit) -> None:
     page = visit(short)
+    page.mouse.wheel(0, 1)  # the panel below is fetched once somebody begins to use the page
     expect(page.locator(".why-subject")).to_contain_text("Click a token")
     decoded(page)
     page.evaluate("window.unmask.select.togglePin(0)")
