@@ -82,7 +82,6 @@ class Worker:
         self.left = False
         """Whether it was left behind; set under the engine's lock."""
         self._busy: tuple[str, float] | None = None
-        self._all_threads = 0
         self.thread = threading.Thread(target=self._work, name="unmask-owner", daemon=True)
         self.thread.start()
 
@@ -159,12 +158,10 @@ class Worker:
 
     def _threads_for(self, model: Model) -> int:
         """Return how many threads a pass of this model takes."""
-        import torch
+        from backend.cores import CORES
 
-        # Read before it is first set, so that a large model after a small one gets them all.
-        self._all_threads = self._all_threads or torch.get_num_threads()
         small = sum(item.numel() for item in model.parameters()) < ONE_THREAD_BELOW
-        return self._settings.threads or (1 if small else self._all_threads)
+        return self._settings.threads or (1 if small else CORES)
 
 
 class Watch:

@@ -61,13 +61,13 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S) -> APIRouter:
+def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S, threads: int = 0) -> APIRouter:
     """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
 
-    A matrix has ``cells_max`` values at most; a piece that takes longer than ``piece_s`` is given up.
+    A matrix has ``cells_max`` values at most; pieces are given up after ``piece_s``, and computed on ``threads`` cores, 0 for all.
     """
     routes = APIRouter()
-    desk = Desk(engine, piece_s)
+    desk = Desk(engine, piece_s, threads)
 
     @routes.get("/runs/{run_id}/explanations")
     def offer(run_id: str) -> Response:
@@ -164,8 +164,8 @@ class NotKept(AppError):
 class Desk:
     """Finds runs, their models and kept answers, and starts jobs."""
 
-    def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S) -> None:
-        self._engine, self._find, self._piece_s = engine, finder(engine), piece_s
+    def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S, threads: int = 0) -> None:
+        self._engine, self._find, self._piece_s, self._threads = engine, finder(engine), piece_s, threads
         self._bureau: Bureau | None = None
         self._answers = Answers()
         self._arrivals: OrderedDict[str, int] = OrderedDict()
@@ -241,7 +241,7 @@ class Desk:
         if self._bureau is None:
             from backend.explanations.jobs import Bureau
 
-            self._bureau = Bureau(piece_s=self._piece_s, in_turn=not isinstance(self._engine, Elsewhere))
+            self._bureau = Bureau(piece_s=self._piece_s, in_turn=not isinstance(self._engine, Elsewhere), threads=self._threads)
         return self._bureau.begin(place, plan.work, notify)
 
     def look(self) -> None:

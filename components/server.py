@@ -51,7 +51,7 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(health.router(settings, engine))
     app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
-    app.include_router(explain_routes.router(engine, settled_routes.PLANS, settings.explain_cells, settings.pass_time_s))
+    app.include_router(explain_routes.router(engine, settled_routes.PLANS, settings.explain_cells, settings.pass_time_s, settings.threads))
     app.include_router(settled_routes.router(engine))
     app.include_router(leaves.router(settings, engine))
     page = build(settings, engine)

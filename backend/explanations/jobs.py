@@ -132,11 +132,12 @@ class Job:
 class Bureau:
     """Takes explanations in and starts a thread for each; one per place, the newest.
 
-    Without ``in_turn`` they go on side by side: their threads only wait for others who compute.
+    The passes of one are computed on ``threads`` cores, 0 for all. Without ``in_turn`` explanations go on side by side:
+    their threads only wait for others who compute.
     """
 
-    def __init__(self, jobs_max: int = 16, piece_s: float = PIECE_S, in_turn: bool = True) -> None:
-        self._jobs_max, self._piece_s, self._in_turns = jobs_max, piece_s, in_turn
+    def __init__(self, jobs_max: int = 16, piece_s: float = PIECE_S, in_turn: bool = True, threads: int = 0) -> None:
+        self._jobs_max, self._piece_s, self._in_turns, self._threads = jobs_max, piece_s, in_turn, threads
         self._jobs: dict[int, Job] = {}
         """By their threads."""
         self._turn = Turn()
@@ -180,11 +181,20 @@ class Bureau:
         with self._lock:
             self._jobs[me] = job
         try:
-            job.do(lambda: latest.run(self._in_turn(work), job.heard, number))
+            job.do(lambda: latest.run(self._on_cores(work), job.heard, number))
         finally:
             with self._lock:
                 del self._jobs[me]
                 self._under_way -= 1
+
+    def _on_cores(self, work: Explaining[Result]) -> Explaining[Result]:
+        """Return ``work`` as this thread does it; one that waits for another process needs no core."""
+        if self._in_turns:
+            from backend.cores import CORES
+            from backend.explanations.side_by_side import use_cores
+
+            use_cores(self._threads or CORES)
+        return self._in_turn(work)
 
     def _in_turn(self, work: Explaining[Result]) -> Explaining[Result]:
         """Yield what ``work`` yields, every piece computed while holding the turn."""

@@ -2,15 +2,17 @@
 
 The matrices of a small model are too small to be worth sharing out: two passes on one core each took 0.8
 of the time of the same two on both cores, one after the other (``benchmarks/explain.py`` measures it).
+Every explanation has threads of its own, so one whose pass hangs keeps nothing from the others.
 """
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor, wait
-from functools import cache
+from concurrent.futures import Future, wait
+from contextvars import ContextVar
 from typing import TypeVar
 
 import torch
@@ -21,10 +23,18 @@ ROWS_EACH = 512
 Part = TypeVar("Part")
 Found = TypeVar("Found")
 
+_cores: ContextVar[int] = ContextVar("cores", default=0)
+
+
+def use_cores(count: int) -> None:
+    """Let what this thread explains compute on ``count`` cores, whatever number of threads torch gives to its own products."""
+    _cores.set(count)
+
 
 def places(rows: int, device: torch.device) -> int:
     """Return how many passes run side by side when all of them together may hold so many rows."""
-    return max(1, min(torch.get_num_threads(), rows // ROWS_EACH)) if device.type == "cpu" else 1
+    cores = _cores.get() or torch.get_num_threads()
+    return max(1, min(cores, rows // ROWS_EACH)) if device.type == "cpu" else 1
 
 
 def side_by_side(work: Callable[[Part], Found], parts: Iterable[Part], count: int) -> Iterator[Found]:
@@ -36,10 +46,11 @@ def side_by_side(work: Callable[[Part], Found], parts: Iterable[Part], count: in
         yield from map(work, parts)
         return
     under_way: deque[Future[Found]] = deque()
-    workers = _workers(count, max(1, torch.get_num_threads() // count))
+    asked = _begun(work, count, max(1, torch.get_num_threads() // count))
     try:
         for part in parts:
-            under_way.append(workers.submit(work, part))
+            under_way.append(Future())
+            asked.put((part, under_way[-1]))
             if len(under_way) == count:
                 yield under_way.popleft().result()
         while under_way:
@@ -47,26 +58,34 @@ def side_by_side(work: Callable[[Part], Found], parts: Iterable[Part], count: in
     finally:
         for future in under_way:
             future.cancel()
+        for _ in range(count):
+            asked.put(None)
         wait(under_way)
 
 
-@cache
-def _workers(count: int, threads: int) -> ThreadPoolExecutor:
-    """Return ``count`` lasting threads that compute on ``threads`` cores each.
+def _begun(work: Callable[[Part], Found], count: int, threads: int) -> queue.SimpleQueue[tuple[Part, Future[Found]] | None]:
+    """Begin ``count`` threads that compute on ``threads`` cores each what is put into the queue, until they are told ``None``.
 
     A thread that sets its number of cores sets that of every thread that has yet to begin computing, too; so all
-    of these are begun at once, and the number is put back.
+    of these are begun before the number is put back.
     """
+    asked: queue.SimpleQueue[tuple[Part, Future[Found]] | None] = queue.SimpleQueue()
     before = torch.get_num_threads()
     begun = threading.Barrier(count + 1)
 
-    def begin() -> None:
+    def serve() -> None:
         torch.set_num_threads(threads)
         begun.wait()
+        while (order := asked.get()) is not None:
+            part, future = order
+            if future.set_running_or_notify_cancel():
+                try:
+                    future.set_result(work(part))
+                except BaseException as error:  # whatever it is, the thread that asked is told
+                    future.set_exception(error)
 
-    workers = ThreadPoolExecutor(count, "explain")
     for _ in range(count):
-        workers.submit(begin)
+        threading.Thread(target=serve, name="unmask-explain-part", daemon=True).start()
     begun.wait()
     torch.set_num_threads(before)
-    return workers
+    return asked

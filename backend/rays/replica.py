@@ -142,7 +142,7 @@ class Explaining(Replica):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._bureau = Bureau(settings.replica_runs, settings.pass_time_s)
+        self._bureau = Bureau(settings.replica_runs, settings.pass_time_s, threads=settings.threads)
 
     async def explain(self, work: Callable[..., Any], run_id: str, lines: Iterable[str]) -> AsyncIterator[dict[str, Any]]:
         """Yield how far ``work(model, run_id, events)`` is, then its ``answer`` or the refusal; a reader who leaves stops it."""

@@ -326,6 +326,7 @@ def test_each_model_gets_the_threads_that_suit_it_whatever_ran_before(
         size = 10**9
 
     used, threads = [], [8]
+    monkeypatch.setattr("backend.cores.CORES", 8)
     monkeypatch.setattr(torch, "get_num_threads", lambda: threads[0])
     monkeypatch.setattr(torch, "set_num_threads", lambda count: threads.__setitem__(0, count))
     engine, models = open_engine(FakeModel(), model="large"), {NAME: Counting(), "large": Large()}

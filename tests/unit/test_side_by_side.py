@@ -9,6 +9,7 @@ from backend.explanations import side_by_side as module
 from backend.explanations.gradients import mean_gradients, nodes
 from backend.explanations.base import finished
 from backend.explanations.objectives import Canvas, Target
+from backend.explanations.jobs import Bureau
 from backend.explanations.side_by_side import places, side_by_side
 from backend.models.loading import load_model
 
@@ -69,6 +70,7 @@ def test_two_places_give_what_one_gives_and_leave_the_number_of_threads_alone(
     ids = model.encode("sum: 12+34=") + (model.mask_id,) * 4
     canvas = Canvas(model, tuple(ids), (Target(len(ids) - 1, ids[0]), Target(len(ids) - 2, ids[1])))
     monkeypatch.setattr(module, "ROWS_EACH", 32)
+    assert places(canvas.rows, torch.device("cpu")) == 2
     together = finished(mean_gradients(canvas, *nodes(32, "mask")))
     assert torch.get_num_threads() == 2
     threads: list[int] = []
@@ -79,3 +81,39 @@ def test_two_places_give_what_one_gives_and_leave_the_number_of_threads_alone(
     monkeypatch.setattr(module, "ROWS_EACH", 10**9)
     alone = finished(mean_gradients(canvas, *nodes(32, "mask")))
     assert (together - alone).abs().max() <= 1e-5 * alone.abs().max()
+
+
+def test_one_that_hangs_keeps_nothing_from_the_next() -> None:
+    hanging, release = threading.Event(), threading.Event()
+
+    def hang(part: int) -> None:
+        hanging.set()
+        release.wait(60)
+
+    lost = threading.Thread(target=lambda: list(side_by_side(hang, range(4), 2)), daemon=True)
+    lost.start()
+    assert hanging.wait(60)
+    assert list(side_by_side(lambda part: part, range(4), 2)) == [0, 1, 2, 3]
+    release.set()
+    lost.join(60)
+    parts = [thread for thread in threading.enumerate() if thread.name == "unmask-explain-part"]
+    for thread in parts:
+        thread.join(60)
+    assert not any(thread.is_alive() for thread in [lost, *parts])
+
+
+@pytest.mark.parametrize(("asked", "expected"), [(0, 3), (1, 1), (2, 2)])
+def test_an_explanation_takes_its_cores_whatever_the_decoding_thread_has_set(
+    asked: int, expected: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("backend.cores.CORES", 3)
+    decoding = threading.Thread(target=lambda: torch.set_num_threads(1))  # sets the number of every later thread
+    decoding.start()
+    decoding.join()
+
+    def work():
+        yield from ()
+        return places(9999, torch.device("cpu"))
+
+    job = Bureau(threads=asked).begin("a", work())
+    assert job.over.wait(60) and job.result == expected
