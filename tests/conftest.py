@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 from collections.abc import Iterator
 from importlib.metadata import version
@@ -59,6 +60,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         return -1 if path.startswith("tests/browser/") else rank.get(path, len(rank))
 
     items.sort(key=place)
+
+
+def pytest_collection_finish() -> None:
+    """Leave what stays for good, some thousand tests and the libraries, out of every later search for garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def pytest_report_header() -> str:

@@ -6,10 +6,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
 import torch
 
 from backend import RunRequest, from_json, load_model, run, run_many, same_run
-from backend.events import to_lines
+from backend.events import Event, to_lines
 from tests.conftest import GOLDEN
 from tests.contract.cases import LENGTH, NAMES, fits, options_of, request_of, requests_for_all, warm
 
@@ -25,13 +26,21 @@ for _, event in sorted(run_many(model, requests_for_all()), key=lambda pair: pai
 """
 
 
-def test_the_same_request_gives_the_same_run_in_another_process(mha):
+@pytest.fixture(scope="module")
+def shared(mha) -> list[list[Event]]:
+    """Return the events of every request, decoded together."""
+    found: list[list[Event]] = [[] for _ in requests_for_all()]
+    for number, event in run_many(mha, requests_for_all()):
+        found[number].append(event)
+    return found
+
+
+def test_the_same_request_gives_the_same_run_in_another_process(shared):
     root = Path(__file__).resolve().parents[2]
     done = subprocess.run([sys.executable, "-c", ELSEWHERE, str(GOLDEN / "llada_mha")], cwd=root,
                           capture_output=True, text=True, check=True, timeout=240)
     there = [from_json(line) for line in done.stdout.splitlines()]
-    here = [event for _, event in sorted(run_many(mha, requests_for_all()), key=lambda pair: pair[0])]
-    assert same_run(here, there)
+    assert same_run([event for events in shared for event in events], there)
 
 
 def test_the_same_request_gives_the_same_run_on_one_and_on_two_threads(tiny):
@@ -49,13 +58,9 @@ def test_the_same_request_gives_the_same_run_on_one_and_on_two_threads(tiny):
     assert same_run(one, two)
 
 
-def test_runs_that_share_passes_equal_runs_on_their_own(mha):
-    requests = requests_for_all()
-    shared: dict[int, list] = {number: [] for number in range(len(requests))}
-    for number, event in run_many(mha, requests):
-        shared[number].append(event)
-    for number, request in enumerate(requests):
-        assert same_run(shared[number], list(run(mha, request))), request
+def test_runs_that_share_passes_equal_runs_on_their_own(mha, shared):
+    for events, request in zip(shared, requests_for_all(), strict=True):
+        assert same_run(events, list(run(mha, request))), request
 
 
 def test_runs_of_one_length_share_their_forward_passes(fake):

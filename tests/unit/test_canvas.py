@@ -6,7 +6,7 @@ import math
 from dataclasses import replace
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from backend.canvas import SAME_NUMBER, answer_ids, replay, same_run, scores, start_of, steps_of
@@ -62,6 +62,7 @@ def test_scores_hold_what_each_step_recorded_and_nan_elsewhere(events: tuple[Eve
 
 
 @pytest.mark.parametrize("n", [-1, 99])
+@settings(max_examples=10)
 @given(events=runs())
 def test_a_step_that_is_not_in_the_run_is_refused_with_its_range(n: int, events: tuple[Event, ...]) -> None:
     with pytest.raises(ValueError, match=f"Step {n} is not in this run; it has steps 0 to {len(steps_of(events))}"):
@@ -73,6 +74,7 @@ def test_events_without_a_start_are_refused() -> None:
         replay((Step(1, 1, 1, 0.0),), 0)
 
 
+@settings(max_examples=10)
 @given(runs().filter(lambda events: steps_of(events)))
 def test_an_unknown_score_is_refused_with_the_names_that_exist(events: tuple[Event, ...]) -> None:
     with pytest.raises(ValueError, match="confidence, consistency"):
