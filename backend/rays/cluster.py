@@ -167,6 +167,9 @@ def _joined(settings: Settings) -> bool:
     # says for whom it was made; on other systems Ray asks the network which address is its own, and listens there.
     os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
     os.environ.setdefault("RAY_ENABLE_AUTO_CONNECT", "0")  # a thread of Serve that comes late would start another one
+    # Ray forks to start its processes. In a process that had one before, threads of gRPC are there, its handlers of a fork
+    # complain, and some of the new processes were seen to abort. All become other programs, which need no such handler.
+    os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
     if not settings.ray_address:
         os.environ.setdefault("RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER", "0")
     import ray

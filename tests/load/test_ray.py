@@ -17,7 +17,9 @@ from pathlib import Path
 
 import pytest
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as the engine sets them
+os.environ |= {  # as the engine sets them, which comes too late where Ray is imported here
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
 ray = pytest.importorskip("ray")
 
 from backend import RunRequest, load_model, run, same_run  # noqa: E402
@@ -218,27 +220,21 @@ def test_replicas_come_and_go_with_the_runs_and_none_is_lost(begin: Begin, monke
     engine = begin(replicas_min=1, replicas_max=3, replica_runs=2, max_running=12, max_queued=64)
     there(1)
     asked: list[tuple[RunRequest, RunHandle]] = []
-    most, begun = 1, time.monotonic()
 
-    def scaled() -> bool:
-        while sum(not handle.ended for _, handle in asked) < 6:
+    def scaled(count: int, load: int) -> bool:
+        """Keep so many runs under way; tell whether there are so many replicas."""
+        while sum(not handle.ended for _, handle in asked) < load:
             request = slow(len(asked), 24)
             asked.append((request, engine.submit(NAME, request, visitor=str(len(asked)))))
         for _, handle in asked:
             handle.touch()
-        return answering(3)
+        return answering(count)
 
-    until(scaled, START_S)
-    up_s = time.monotonic() - begun
-    most = len(replicas())
-    runs = all_finished([handle for _, handle in asked])
-    begun = time.monotonic()
-    until(lambda: answering(1), START_S)
-    more = [slow(1000 + seed) for seed in range(4)]
-    runs += all_finished([engine.submit(NAME, request) for request in more])
-    for request, events in zip([*(request for request, _ in asked), *more], runs, strict=True):
+    up_s = until(lambda: scaled(3, 6), START_S)
+    down_s = until(lambda: scaled(1, 1), START_S)  # a run is under way all the time that replicas leave
+    for (request, _), events in zip(asked, all_finished([handle for _, handle in asked]), strict=True):
         assert events[-1].reason == "done" and told_alike(events, quick(request))
-    print(f"\n1 -> {most} replicas after {up_s:.0f} s of load, back to 1 after {time.monotonic() - begun:.0f} s; {len(runs)} runs, all the same_run")
+    print(f"\n1 -> 3 replicas after {up_s:.0f} s of six runs at a time, 1 again after {down_s:.0f} s of one; {len(asked)} runs, all the same_run")
 
 
 def test_a_node_that_dies_takes_no_run_with_it() -> None:
