@@ -108,12 +108,17 @@ function push(batch) {
   if (!batch) return;
   const runs = batch.runs ?? [batch.run];
   if (!streams.takes({ runs })) return;
+  const stays = going(runs);
+  if (stays) { offspring = null; stays.source.push({ run: runs[0], n: batch.n, events: batch.events }); return; }
   if (batch.n === 0) begin(runs);
   arrange(runs.length);
   runs.forEach((run, number) => {
     if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
   });
 }
+
+/** The lane of two that shows the only run of a stream already: its branch was refused, and it goes on where it is; else null. */
+function going(runs) { return two() && runs.length === 1 ? lanes.find((lane) => lane.source.run === runs[0]) ?? null : null; }
 
 /** New runs: one beside a lane that stays is a branch, whose parent is lane A. */
 function begin(runs) {

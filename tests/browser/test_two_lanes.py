@@ -244,3 +244,17 @@ def test_the_matrix_is_offered_once_the_run_has_ended(page: Page) -> None:
       return [before.includes('once the run has ended'), hidden, root.textContent.includes('once the run has ended'), root.querySelector('.button').hidden, root.querySelector('.button').textContent];
     }""")
     assert said[:4] == [True, True, False, False] and said[4].startswith("Compute all 10 rows")
+
+
+@pytest.mark.parametrize("lane", [0, 1])
+def test_a_paused_run_whose_branch_is_refused_goes_on_in_its_own_lane_and_the_other_stays(page: Page, lane: int) -> None:
+    page.evaluate(PAIR, ["done", "done", lane])
+    state = page.evaluate("""async (lane) => {
+      const run = 'ab'[lane].repeat(32), events = window.made[lane].map((event) => ({ ...event, lane: 0 }));  // alone in its stream
+      window.unmask.push({ v: 1, n: 0, runs: [run], events: events.slice(0, 3) });
+      window.unmask.push({ v: 1, n: 1, runs: [run], events: events.slice(3) });
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      const { traces, clock } = window.unmask;
+      return [clock.shown, document.querySelectorAll('.lane').length, ...traces.map(({ start, end, steps }) => [start.run, end?.reason, steps])];
+    }""", lane)
+    assert state == [2, 2, ["a" * 32, "done", 5], ["b" * 32, "done", 5]]
