@@ -102,9 +102,16 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
       const node = spans.get(cell);
       paint(node, trace, now, layout.width, classes.get(cell) + marksOf(cell));
       if (other) pair.draw(node, other);
+      else single(node);
       node.setAttribute("aria-label", label(trace, cell, t, now, other?.words ?? ""));
     });
     outline();
+  }
+
+  /** Of one run alone nothing is said of another: what a comparison drew on a cell goes. */
+  function single(node) {
+    node.firstElementChild?.remove();
+    delete node.dataset.gap;
   }
 
   const marksOf = (cell) => (select.hover?.cell === cell ? " hover" : "") + (select.pin === cell ? " pin" : "");

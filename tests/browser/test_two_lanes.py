@@ -258,3 +258,21 @@ def test_a_paused_run_whose_branch_is_refused_goes_on_in_its_own_lane_and_the_ot
       return [clock.shown, document.querySelectorAll('.lane').length, ...traces.map(({ start, end, steps }) => [start.run, end?.reason, steps])];
     }""", lane)
     assert state == [2, 2, ["a" * 32, "done", 5], ["b" * 32, "done", 5]]
+
+
+def test_signs_and_colours_of_a_comparison_go_with_the_second_lane(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const runs = ['a'.repeat(32), 'b'.repeat(32)];
+      const events = [...mock('sum', { id: runs[0] }).events, ...mock('sum', { id: runs[1], lane: 1, seed: 11, other: [1, 6] }).events];
+      window.unmask.push({ v: 1, n: 0, runs, events });
+      window.unmask.select.setLayer('confidence');
+      window.unmask.select.setBetween(true);
+      window.unmask.clock.toEnd();
+    }""")
+    page.locator("[data-lane='0'] .tokens .sign").first.wait_for()
+    page.locator("[data-lane='0'] :is([data-gap='+'], [data-gap='−'])").first.wait_for()
+    page.evaluate("window.unmask.push({ v: 1, n: 0, runs: ['c'.repeat(32)], events: [{ lane: 0, kind: 'queue', ahead: 3 }] })")
+    expect(page.locator(".lane")).to_have_count(1)
+    expect(page.locator(".tokens .sign, .tokens [data-gap]")).to_have_count(0)
+    assert page.evaluate("window.unmask.trace.start.run") == "a" * 32
