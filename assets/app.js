@@ -225,7 +225,8 @@ function build(root) {
   const reasons = onDemand(at.why, () => import("./why.js"), { clock, lane: () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared }, () => near() || select.pin !== null);
   views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, seen(at.settled)));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, hold, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const lost = () => lines.none("This part of the page could not be fetched: the connection to the server is lost.");
+  const keys = listen({ root, trace, clock, select, hold, lost, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);

@@ -276,3 +276,13 @@ def test_signs_and_colours_of_a_comparison_go_with_the_second_lane(page: Page) -
     expect(page.locator(".lane")).to_have_count(1)
     expect(page.locator(".tokens .sign, .tokens [data-gap]")).to_have_count(0)
     assert page.evaluate("window.unmask.trace.start.run") == "a" * 32
+
+
+def test_the_keys_asked_for_twice_before_they_came_are_one_sheet_and_a_failure_is_told(page: Page) -> None:
+    page.route("**/assets/keys_sheet.js", lambda route: route.abort())
+    page.keyboard.press("?")
+    expect(page.locator(".banner p")).to_contain_text("could not be fetched")
+    page.unroute("**/assets/keys_sheet.js")
+    page.evaluate("for (let n = 0; n < 2; n++) document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    expect(page.locator("dialog")).to_have_count(1)
