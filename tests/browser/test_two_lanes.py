@@ -286,3 +286,20 @@ def test_the_keys_asked_for_twice_before_they_came_are_one_sheet_and_a_failure_i
     page.evaluate("for (let n = 0; n < 2; n++) document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))")
     expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
     expect(page.locator("dialog")).to_have_count(1)
+
+
+def test_what_is_wrong_with_a_request_is_not_shown_when_it_was_taken_back_before_its_words_came(page: Page) -> None:
+    shown = page.evaluate("""async () => {
+      document.body.appendChild(document.createElement('div')).id = 'bar';
+      await import('/assets/page.js');
+      let fire;
+      const props = {}, notice = (message) => ({ decoder: 'llada', message, problems: [], quiet: true }), words = () => [...document.querySelectorAll('#bar .problem')].map((each) => each.textContent);
+      window.noticeParts.push({ watch: (_, listener) => { fire = listener; }, props });
+      const thrown = [];
+      for (const values of [['one', null], ['two', 'three']]) {
+        await Promise.allSettled(values.map((text) => { props.value = text && notice(text); return fire(); })).then((all) => thrown.push(...all.filter(({ status }) => status === 'rejected')));
+        thrown.push(words());
+      }
+      return thrown;
+    }""")
+    assert shown == [[], ["three"]]
