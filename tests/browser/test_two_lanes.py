@@ -303,3 +303,26 @@ def test_what_is_wrong_with_a_request_is_not_shown_when_it_was_taken_back_before
       return thrown;
     }""")
     assert shown == [[], ["three"]]
+
+
+def test_a_token_that_was_chosen_before_its_place_came_is_marked_once_it_is_there(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const { events } = mock('sum', { id: 'grown' }), [start, first, second] = events;
+      const place = start.prompt_length, canvas = start.canvas.slice(0, place);  // an answer that begins empty
+      const step = (event, writes, grows) => ({ ...event, writes, grows, scores: {}, candidates: [] });
+      window.unmask.push({ v: 1, n: 0, runs: ['grown'], events: [
+        { ...start, canvas, length: 0 }, step(first, [[place, 1, 0.5]], [[place, 1]]), step(second, [[place + 1, 2, 0.5]], [[place + 1, 1]]),
+      ] });
+      window.unmask.clock.pause();
+      window.unmask.clock.seek(0);
+      window.unmask.select.togglePin(place + 1);
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      window.unmask.clock.seek(2);
+    }""")
+    page.wait_for_function("document.querySelectorAll('.tokens .cell').length === 2 && document.querySelector('[data-painted]').dataset.painted === '2'")
+    chosen = page.locator(".tokens .cell.pin")
+    expect(chosen).to_have_attribute("aria-selected", "true")
+    assert page.locator(".tokens [tabindex='0']").count() == 1
+    page.evaluate("window.unmask.select.clear()")
+    expect(page.locator(".tokens [aria-selected]")).to_have_count(0)
