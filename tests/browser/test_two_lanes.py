@@ -326,3 +326,25 @@ def test_a_token_that_was_chosen_before_its_place_came_is_marked_once_it_is_ther
     assert page.locator(".tokens [tabindex='0']").count() == 1
     page.evaluate("window.unmask.select.clear()")
     expect(page.locator(".tokens [aria-selected]")).to_have_count(0)
+
+
+def test_a_comparison_switched_off_and_on_while_its_choices_come_presses_run_once(page: Page) -> None:
+    pressed = page.evaluate("""async () => {
+      const element = document.body.appendChild(document.createElement('div')), props = {};
+      element.innerHTML = '<div class="second"></div><button id="run"></button>';
+      let come, pressed = 0;
+      const held = new Promise((resolve) => { come = resolve; }), choices = { models: [{ name: 'm', title: 'M' }], decoders: [{ name: 'd', title: 'D', mark: 'sourced', settings: [] }] };
+      window.fetch = async () => { await held; return Response.json(choices); };
+      const ended = () => new Promise((resolve) => setTimeout(resolve));
+      window.secondParts.push({ element, props });
+      const run = document.getElementById('run'), box = document.getElementById('field-b-on');
+      run.addEventListener('click', () => { pressed += 1; });
+      for (let n = 0; n < 3; n++) box.click();
+      run.click();
+      const before = pressed;
+      come();
+      while (!pressed) await ended();
+      await ended(); await ended();
+      return [before, pressed, JSON.parse(props.value).decoder];
+    }""")
+    assert pressed == [0, 1, "d"]
