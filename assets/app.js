@@ -135,7 +135,7 @@ function arrange(count) {
   const [a, b] = lanes;
   if (count === 2) {
     at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
-    pair.whole().then((between) => between?.show("a"));
+    pair.view()?.show("a");
     if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
@@ -245,6 +245,7 @@ function between({ create }) {
   const made = create({ traces, clock, select, swap, go, choose: (name) => { mount.dataset.tab = name; } });
   at.tabs.replaceChildren(made.row);
   at.pair.replaceChildren(made.panel);
+  made.show("a");
   return made;
 }
 

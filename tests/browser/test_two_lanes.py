@@ -348,3 +348,15 @@ def test_a_comparison_switched_off_and_on_while_its_choices_come_presses_run_onc
       return [before, pressed, JSON.parse(props.value).decoder];
     }""")
     assert pressed == [0, 1, "d"]
+
+
+def test_the_tabs_of_two_lanes_have_a_chosen_one_after_what_compares_them_was_fetched_again(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.route("**/assets/beside.js", lambda route: route.abort())
+    page.evaluate(PAIR, ["done", "done", None])
+    again = page.locator(".pair-place").get_by_role("button", name="Try again")
+    again.wait_for(state="attached")
+    page.unroute("**/assets/beside.js")
+    again.evaluate("button => button.click()")
+    expect(page.locator(".lane-tabs [aria-selected='true']")).to_have_text("A")
+    assert page.evaluate("document.querySelector('#unmask').dataset.tab") == "a"
