@@ -76,5 +76,13 @@ class Query:
         self._problems.append(Problem(field, message))
 
 
+def half_of(method: str, n_steps: int) -> int | None:
+    """Return half the points of a method that sums over points of a path; None where there are none to halve."""
+    from backend.explanations.catalogue import find_method
+
+    found = find_method(method)
+    return n_steps // 2 if found and found.complete and n_steps % 2 == 0 else None
+
+
 def _within(low: int | None, high: int | None) -> str:
     return "" if low is None else f"; give {low} to {high}"
