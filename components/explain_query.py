@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from backend.errors import Problem, RequestError
 
+N_STEPS_MAX = 256
+"""Points of an attribution's path."""
 WHOLE = re.compile(r"-?\d{1,9}")
 WORD = re.compile(r"\w{1,40}")
 _REQUIRED = object()

@@ -25,7 +25,7 @@ from backend.canvas import start_of, steps_of
 from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
 from components import explain_far, explain_wire, wire
-from components.explain_query import Query, half_of
+from components.explain_query import N_STEPS_MAX, Query, half_of
 from components.rates import TooMany, begins
 from components.routes import Events, finder
 
@@ -40,7 +40,6 @@ KEPT_CHARACTERS = 64_000_000
 """Characters of answers that are kept, those of all runs together."""
 CELLS_MAX = 4_000_000
 """Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
-N_STEPS_MAX = 256
 PIECE_S = 120.0
 """Seconds that a piece of an explanation may take."""
 LOOK_S = 0.25

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
 import math
 import threading
@@ -105,6 +106,14 @@ def test_a_large_delta_comes_with_its_remedy(client, spot) -> None:
     step, position, _ = spot
     found = client.get(url("attribution", position=position, step=step, n_steps=1)).json()
     assert found["relative_delta"] > 0.05 and found["remedy"] == {"n_steps": 2} and "n_steps" in found["warnings"][0]
+
+
+def test_the_remedy_of_a_large_delta_is_never_more_points_than_may_be_asked_for(decoded, tiny, spot) -> None:
+    told = moment_of(decoded, spot[1], spot[0])
+    found = attribute(tiny, AttributionRequest(told.ids, told.position, told.token, n_steps=1))
+    for points, remedy in ((128, {"n_steps": 256}), (129, None), (256, None)):
+        asked = dataclasses.replace(found, request=dataclasses.replace(found.request, n_steps=points))
+        assert explain_wire.attribution(tiny, told, asked, 0.1)["remedy"] == remedy
 
 
 def test_a_contrast_is_against_the_token_that_is_named(client, decoded, tiny, spot) -> None:
