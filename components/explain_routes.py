@@ -25,6 +25,7 @@ from backend.canvas import start_of, steps_of
 from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
 from components import explain_far, explain_wire, wire
+from components.answers import Answers
 from components.explain_query import N_STEPS_MAX, Query, half_of
 from components.rates import TooMany, begins
 from components.routes import Events, finder
@@ -36,8 +37,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_CHARACTERS = 64_000_000
-"""Characters of answers that are kept, those of all runs together."""
 CELLS_MAX = 4_000_000
 """Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
 PIECE_S = 120.0
@@ -265,25 +264,6 @@ class Desk:
         text = wire.dumps(plan.shape(job.result, took_s))
         self._answers.put(plan.key, text)
         return text
-
-
-class Answers:
-    """The newest answers, as many as ``KEPT_CHARACTERS`` hold; used from the event loop's threads."""
-
-    def __init__(self) -> None:
-        self._texts: OrderedDict[tuple[Any, ...], str] = OrderedDict()
-        self._held = 0
-
-    def get(self, key: tuple[Any, ...]) -> str | None:
-        """Return a kept answer."""
-        return self._texts.get(key)
-
-    def put(self, key: tuple[Any, ...], text: str) -> None:
-        """Keep an answer, forgetting the oldest ones when they are too many."""
-        self._held += len(text) - len(self._texts.pop(key, ""))
-        self._texts[key] = text
-        while self._held > KEPT_CHARACTERS:
-            self._held -= len(self._texts.popitem(last=False)[1])
 
 
 class _Waiting:
