@@ -108,12 +108,17 @@ function push(batch) {
   if (!batch) return;
   const runs = batch.runs ?? [batch.run];
   if (!streams.takes({ runs })) return;
+  const stays = going(runs);
+  if (stays) { offspring = null; stays.source.push({ run: runs[0], n: batch.n, events: batch.events }); return; }
   if (batch.n === 0) begin(runs);
   arrange(runs.length);
   runs.forEach((run, number) => {
     if (run) lanes[number].source.push({ run, n: batch.n, events: batch.events.filter((event) => (event.lane ?? 0) === number) });
   });
 }
+
+/** The lane of two that shows the only run of a stream already: its branch was refused, and it goes on where it is; else null. */
+function going(runs) { return two() && runs.length === 1 ? lanes.find((lane) => lane.source.run === runs[0]) ?? null : null; }
 
 /** New runs: one beside a lane that stays is a branch, whose parent is lane A. */
 function begin(runs) {
@@ -130,7 +135,7 @@ function arrange(count) {
   const [a, b] = lanes;
   if (count === 2) {
     at.stage.replaceChildren(at.tabs, at.legend, a.root, b.root, at.pair, a.at.candidates, b.at.candidates);
-    pair.whole().then((between) => between?.show("a"));
+    pair.view()?.show("a");
     if (!unitChosen) clock.setUnit("passes");
     at.charts.replaceChildren(a.at.scores, b.at.scores, a.at.order, b.at.order, a.at.tree, b.at.tree);
   } else {
@@ -220,7 +225,8 @@ function build(root) {
   const reasons = onDemand(at.why, () => import("./why.js"), { clock, lane: () => lanes[select.pinLane < clock.shown ? select.pinLane : 0].shared }, () => near() || select.pin !== null);
   views.push(reasons, onDemand(at.settled, () => import("./settled_places.js"), { lanes, clock }, seen(at.settled)));
   arrange(clock.shown);
-  const keys = listen({ root, trace, clock, select, hold, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
+  const lost = () => lines.none("This part of the page could not be fetched: the connection to the server is lost.");
+  const keys = listen({ root, trace, clock, select, hold, lost, explain: async (name) => (await reasons.whole())?.open(name), next: async () => { if (two()) (await pair.whole())?.next(); }, layers: () => legend.layersOf(trace), panels: () => lanes[select.lane < clock.shown ? select.lane : 0].at });
   at.end.append(el("button", { type: "button", class: "quiet", text: "Keyboard", onclick: keys.showKeys }), el("button", { type: "button", class: "quiet", text: "What do I see?", onclick: () => { lines.showIntro(); root.scrollIntoView({ block: "nearest" }); } }));
   views.push(createStudio({ root, traces, clock, select, load, second: attachSecond(BASE) }));
   clock.onChange(dirty);
@@ -239,6 +245,7 @@ function between({ create }) {
   const made = create({ traces, clock, select, swap, go, choose: (name) => { mount.dataset.tab = name; } });
   at.tabs.replaceChildren(made.row);
   at.pair.replaceChildren(made.panel);
+  made.show("a");
   return made;
 }
 

@@ -77,15 +77,28 @@ export function create(root, context) {
           : `The sum is off by ${percent(answer.relative_delta)}: computing again with ${points} points …`);
       }
       waiting.done();
-      root.dataset.points = String(found.n_steps); // none better is coming
-      context.looked = { of, way: { ...way, n_steps: found.n_steps } }; // the way that other tabs test
-      matrix.offer(of, { ...way, n_steps: found.n_steps }, found);
+      settle(of, way);
     } catch (error) {
       if (error.name === "AbortError" || mine.signal.aborted) return;
+      if (before) { // a check that fails takes nothing away from what was found
+        waiting.refuse({ message: `The check with ${points} points could not be made: ${error.message}`, remedy: error.remedy });
+        found.unchecked = true;
+        check();
+        settle(of, way);
+        return;
+      }
       clear();
       waiting.refuse(error);
       root.dataset.shown = "refused";
     }
+  }
+
+  /** None better is coming: other tabs test this way, and the matrix is computed in it. */
+  function settle(of, way) {
+    const settled = { ...way, n_steps: found.n_steps };
+    root.dataset.points = String(found.n_steps);
+    context.looked = { of, way: settled };
+    matrix.offer(of, settled, found);
   }
 
   function show() {
@@ -123,7 +136,8 @@ export function create(root, context) {
     const off = Math.max(found.relative_delta, found.moved ?? 0);
     badge.className = `why-badge ${!found.complete ? "none" : off < GOOD ? "good" : off < FAIR ? "fair" : "poor"}`;
     setText(badge, !found.complete ? "" : `${off < GOOD ? "✓" : off < FAIR ? "≈" : "!"} The sum misses ${signed(found.delta, 3)} (${percent(found.relative_delta)}) with ${found.n_steps} points${moves(found.moved)}.${off < FAIR ? "" : " Read the scores with care."}`);
-    more.hidden = !found.complete || off < FAIR || 2 * found.n_steps > N_MOST || controls.values().n_steps === "auto" && !last(found);
+    const open = found.unchecked || off >= FAIR && (controls.values().n_steps !== "auto" || last(found));
+    more.hidden = !found.complete || !open || 2 * found.n_steps > N_MOST;
     if (!more.hidden) setText(more, `Compute with ${2 * found.n_steps} points`);
   }
 

@@ -22,7 +22,7 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
         el("label", { class: "check" }, guesses, el("span", { text: "best guesses" }))), grid),
   );
   let epoch = -1, layout = null, columns = 0, width = 0, shape = null;
-  let spans = new Map(), seen = new Map(), classes = new Map(), focused = null, tabbed = null, outlined = {};
+  let spans = new Map(), seen = new Map(), classes = new Map(), focused = null, tabbed = null, outlined = { hover: null, pin: null };
 
   const observer = new ResizeObserver(([entry]) => {
     const now = Math.floor(entry.contentRect.width);
@@ -45,7 +45,7 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
       else part.style.setProperty("--cell-width", `${cellWidth(layout)}px`);
     }
     root.dataset.kind = layout.kind;
-    spans = new Map(); seen = new Map(); classes = new Map(); shape = tabbed = null; outlined = {};
+    spans = new Map(); seen = new Map(); classes = new Map(); shape = tabbed = null; outlined = { hover: null, pin: null };
     focused = trace.response(0)[0] ?? null;
     width = Math.floor(grid.clientWidth);
     drawPrompt();
@@ -102,21 +102,33 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
       const node = spans.get(cell);
       paint(node, trace, now, layout.width, classes.get(cell) + marksOf(cell));
       if (other) pair.draw(node, other);
+      else single(node);
       node.setAttribute("aria-label", label(trace, cell, t, now, other?.words ?? ""));
     });
+    focused ??= cells[0] ?? null;
     outline();
+  }
+
+  /** Of one run alone nothing is said of another: what a comparison drew on a cell goes. */
+  function single(node) {
+    node.firstElementChild?.remove();
+    delete node.dataset.gap;
   }
 
   const marksOf = (cell) => (select.hover?.cell === cell ? " hover" : "") + (select.pin === cell ? " pin" : "");
 
-  /** Mark what is pointed at and what is pinned, and put the one tab stop; only what changed is touched. */
+  /** Mark what is pointed at and what is pinned, and put the one tab stop; only what changed is touched, and a place that is not there yet later. */
   function outline() {
     const now = { hover: select.hover?.cell ?? null, pin: select.pin };
-    for (const name of ["hover", "pin"]) if (now[name] !== outlined[name]) { mark(outlined[name], name, false); mark(now[name], name, true); }
-    outlined = now;
-    if (tabbed === focused) return;
+    for (const name of ["hover", "pin"]) {
+      if (now[name] === outlined[name]) continue;
+      mark(outlined[name], name, false);
+      mark(now[name], name, true);
+      outlined[name] = spans.has(now[name]) ? now[name] : null;
+    }
+    if (tabbed === focused || !spans.has(focused)) return;
     spans.get(tabbed)?.setAttribute("tabindex", "-1");
-    spans.get(focused)?.setAttribute("tabindex", "0");
+    spans.get(focused).setAttribute("tabindex", "0");
     tabbed = focused;
   }
 

@@ -4,8 +4,9 @@ const STORED = "unmask-keys";
 const FIELDS = "input, textarea, select, button, a, summary, [contenteditable], [role=textbox], [role=listbox], [role=slider]";
 const TYPED = "input:not([type=range]):not([type=checkbox]), textarea, select, [contenteditable], [role=textbox], [role=listbox]";
 
-export function listen({ root, trace, clock, select, next, hold, layers, panels, explain }) {
-  let on = true, sheet = null; // the list of the keys, once it was looked at
+/** `lost()` says that something could not be fetched. */
+export function listen({ root, trace, clock, select, next, hold, layers, panels, explain, lost }) {
+  let on = true, coming = null, sheet = null; // the list of the keys, once it was looked at
   try { on = localStorage.getItem(STORED) !== "off"; } catch { /* storage may be switched off */ }
   const switched = { get on() { return on; }, set on(value) {
     on = value;
@@ -13,7 +14,8 @@ export function listen({ root, trace, clock, select, next, hold, layers, panels,
   } };
 
   async function showKeys() {
-    sheet ??= (await import("./keys_sheet.js")).create(root, switched);
+    coming ??= import("./keys_sheet.js").then(({ create }) => create(root, switched));
+    try { sheet = await coming; } catch { coming = null; lost(); return; }
     if (!sheet.open) sheet.showModal();
   }
 

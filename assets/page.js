@@ -49,7 +49,13 @@ document.addEventListener("click", (event) => {
 });
 
 function attach({ watch, props }) {
-  watch("value", async () => { if (props.value) (await import("./problems.js")).show(props.value); });
+  let last = 0;
+  watch("value", async () => {
+    const { value } = props, own = ++last;
+    if (!value) return;
+    const { show } = await import("./problems.js");
+    if (own === last) show(value); // else another came meanwhile, or it was taken back
+  });
 }
 
 (window.noticeParts ??= []).forEach(attach);

@@ -26,12 +26,13 @@ function create(root, base, tell) {
   const check = el("input", { type: "checkbox", id: "field-b-on", onchange: () => { check.checked ? open() : close(); } });
   const body = el("div", { class: "second-body", hidden: true });
   root.append(el("label", { class: "second-switch" }, check, el("span", { text: "Compare with a second decoder" })), body);
-  let opening = false, held = false; // Run was pressed before the choices came
+  let openings = 0, opening = false, held = false; // Run was pressed before the choices came
   addEventListener("click", hold, true);
   // What B is decoded with: `given` holds the settings by decoder; while `locked`, those that A has too are those of A.
   const chosen = { model: null, decoder: null, given: new Map(), locked: true };
 
   async function open() {
+    const own = ++openings; // one that is switched off, or asked for anew, is not finished any more
     opening = true;
     held = false;
     body.hidden = false;
@@ -40,19 +41,23 @@ function create(root, base, tell) {
     try {
       [choices, form] = await Promise.all([choicesOf(base), import("./second_form.js")]);
     } catch {
+      if (own !== openings) return;
       check.checked = opening = false;
       body.replaceChildren(el("p", { class: "problem", role: "alert", text: "The choices could not be fetched from the server. Try again, or reload the page." }));
       return;
     }
+    if (own !== openings) return;
     opening = false;
-    if (!check.checked) return;
     if (!choices.models.some((item) => item.name === chosen.model)) chosen.model = chosenModel(choices);
     chosen.decoder ??= choices.decoders[3]?.name ?? choices.decoders[0].name;
     form.create(body, { choices, chosen, tell });
     if (held) setTimeout(() => document.getElementById("run")?.click()); // once what was said has been taken
+    held = false;
   }
 
   function close() {
+    openings += 1;
+    opening = held = false;
     body.hidden = true;
     tell(OFF);
   }

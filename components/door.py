@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any
 
 from components.logins import Logins
-from components.rates import Allowance, say, too_many
+from components.rates import Allowance, Refused, TooMany, say
 
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
@@ -40,7 +40,7 @@ class Door:
             return
         await self._app(scope, receive, send)
 
-    def _refused(self, scope: Message) -> tuple[int, str, dict[str, str]] | None:
+    def _refused(self, scope: Message) -> Refused | None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
         if path in OPEN:
             return None
@@ -51,12 +51,13 @@ class Door:
             return 403, "This came from another site.", {}
         return self._login_refused(address, headers.get(b"authorization", b""))
 
-    def _login_refused(self, address: str, given: bytes) -> tuple[int, str, dict[str, str]] | None:
+    def _login_refused(self, address: str, given: bytes) -> Refused | None:
         if not self._logins:
             return None
         wait = self._wrong.wait_s(address)
         if wait:
-            return too_many("wrong logins", wait)
+            refused = TooMany("wrong logins", wait)
+            return 429, str(refused), refused.headers
         name, password = _basic(given)
         if self._logins.admit(name, password):
             return None

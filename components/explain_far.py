@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from backend.canvas import start_of
 from backend.engine import Elsewhere
 from components import wire
-from components.explain_query import Query
+from components.explain_query import WHOLE, Query, half_of
 from components.routes import Events
 
 if TYPE_CHECKING:
@@ -25,12 +25,20 @@ if TYPE_CHECKING:
 
 def parts(
     engine: Elsewhere, name: str, planner: Callable[..., Any], run_id: str, events: Events, query: Query,
-) -> tuple[tuple[Any, ...], Explaining[str], Callable[[str, float], dict[str, Any]]]:
-    """Return the parts of a ``Plan`` that is carried out beside the model called ``name``: key, work, shape."""
+) -> tuple[tuple[Any, ...], Explaining[str], Callable[[str, float], dict[str, Any]], tuple[Any, ...] | None]:
+    """Return the parts of a ``Plan`` that is carried out beside the model called ``name``: key, work, shape, half."""
     named = planner.func if isinstance(planner, partial) else planner
-    key = (run_id, named.__name__, len(events), start_of(events).model.weights_hash, *query.asked)
+    key = (run_id, named.__name__, len(events), start_of(events).model.weights_hash)
     work = engine.explaining(name, partial(answering, planner, query), run_id, events)
-    return key, work, lambda text, _: json.loads(text)  # how long it took stands in the text
+    half = _halved(dict(query.asked))
+    # How long it took stands in the text.
+    return (*key, *query.asked), work, lambda text, _: json.loads(text), half and (*key, *half)
+
+
+def _halved(asked: dict[str, str]) -> tuple[tuple[str, str], ...] | None:
+    points = asked.get("n_steps", "")
+    half = half_of(asked.get("method", ""), int(points)) if WHOLE.fullmatch(points) else None
+    return None if half is None else tuple(sorted((asked | {"n_steps": str(half)}).items()))
 
 
 def answering(planner: Callable[..., Any], query: Query, model: Model, run_id: str, events: Events) -> Explaining[str]:

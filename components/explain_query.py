@@ -8,6 +8,8 @@ from collections.abc import Mapping
 
 from backend.errors import Problem, RequestError
 
+N_STEPS_MAX = 256
+"""Points of an attribution's path."""
 WHOLE = re.compile(r"-?\d{1,9}")
 WORD = re.compile(r"\w{1,40}")
 _REQUIRED = object()
@@ -74,6 +76,14 @@ class Query:
 
     def _wrong(self, field: str, message: str) -> None:
         self._problems.append(Problem(field, message))
+
+
+def half_of(method: str, n_steps: int) -> int | None:
+    """Return half the points of a method that sums over points of a path; None where there are none to halve."""
+    from backend.explanations.catalogue import find_method
+
+    found = find_method(method)
+    return n_steps // 2 if found and found.complete and n_steps % 2 == 0 else None
 
 
 def _within(low: int | None, high: int | None) -> str:

@@ -25,7 +25,9 @@ from backend.canvas import start_of, steps_of
 from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
 from components import explain_far, explain_wire, wire
-from components.explain_query import Query
+from components.answers import Answers
+from components.explain_query import N_STEPS_MAX, Query, half_of
+from components.rates import TooMany, begins
 from components.routes import Events, finder
 
 if TYPE_CHECKING:
@@ -35,16 +37,13 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-KEPT_CHARACTERS = 64_000_000
-"""Characters of answers that are kept, those of all runs together."""
 CELLS_MAX = 4_000_000
 """Rows x columns of an attribution matrix, unless the server's settings say otherwise."""
-N_STEPS_MAX = 256
 PIECE_S = 120.0
 """Seconds that a piece of an explanation may take."""
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
-STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "busy": 503, "memory": 503}
+STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "too_many": 429, "busy": 503, "memory": 503}
 PLACES_MAX = 256
 """Places (a view of a visitor's page) whose newest request is remembered; the oldest is forgotten."""
 
@@ -56,6 +55,8 @@ class Plan:
     key: tuple[Any, ...]
     work: Explaining[Any]
     shape: Callable[[Any, float], dict[str, Any]]
+    half: tuple[Any, ...] | None = None
+    """The key of the same with half the points of its path, where it has points."""
 
 
 Planner = Callable[["Model", str, Events, Query], Plan]
@@ -94,9 +95,11 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     query.check()
     told = moment(events, position, step)
     request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
+    key, half = (run_id, "attribution", told.step, told.position, against), half_of(request.method, request.n_steps)
     return Plan(
-        (run_id, "attribution", told.step, told.position, against, *way.values()), primed(attributing(model, request)),
-        lambda found, took_s: explain_wire.attribution(model, told, found, took_s))
+        (*key, *way.values()), primed(attributing(model, request)),
+        lambda found, took_s: explain_wire.attribution(model, told, found, took_s),
+        half and (*key, *(way | {"n_steps": half}).values()))
 
 
 def plan_matrix(model: Model, run_id: str, events: Events, query: Query, cells_max: int = CELLS_MAX) -> Plan:
@@ -152,7 +155,8 @@ def refusal(error: AppError) -> Response:
     told = {"message": error.message, "remedy": error.remedy}
     if isinstance(error, RequestError):
         told["problems"] = [{"field": item.field, "message": item.message} for item in error.problems]
-    return _sent(wire.dumps(told), STATUS.get(error.code, 404 if isinstance(error, NotKept) else 500))
+    more = error.headers if isinstance(error, TooMany) else {}
+    return _sent(wire.dumps(told), STATUS.get(error.code, 404 if isinstance(error, NotKept) else 500), more)
 
 
 class NotKept(AppError):
@@ -236,6 +240,10 @@ class Desk:
         handle = self._engine.find(run_id)
         return start_of(events).model.name if handle is None else handle.model_name
 
+    def goes_on(self, plan: Plan) -> bool:
+        """Tell whether a plan only adds points to an explanation that was answered with half as many."""
+        return plan.half is not None and self._answers.get(plan.half) is not None
+
     def begin(self, place: str, plan: Plan, notify: Callable[[], None]) -> Job:
         """Start the job of a plan."""
         if self._bureau is None:
@@ -256,25 +264,6 @@ class Desk:
         text = wire.dumps(plan.shape(job.result, took_s))
         self._answers.put(plan.key, text)
         return text
-
-
-class Answers:
-    """The newest answers, as many as ``KEPT_CHARACTERS`` hold; used from the event loop's threads."""
-
-    def __init__(self) -> None:
-        self._texts: OrderedDict[tuple[Any, ...], str] = OrderedDict()
-        self._held = 0
-
-    def get(self, key: tuple[Any, ...]) -> str | None:
-        """Return a kept answer."""
-        return self._texts.get(key)
-
-    def put(self, key: tuple[Any, ...], text: str) -> None:
-        """Keep an answer, forgetting the oldest ones when they are too many."""
-        self._held += len(text) - len(self._texts.pop(key, ""))
-        self._texts[key] = text
-        while self._held > KEPT_CHARACTERS:
-            self._held -= len(self._texts.popitem(last=False)[1])
 
 
 class _Waiting:
@@ -347,7 +336,8 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
 async def _asked(desk: Desk, run_id: str, request: Request, view: str, planner: Planner) -> tuple[Plan, str | None, _Waiting | None]:
     """Return the plan of a request and its kept answer, or the job that was started for it.
 
-    Raises ``Superseded`` for a request whose planning took longer than that of a newer one of its place.
+    Raises ``Superseded`` for a request whose planning took longer than that of a newer one of its place, and
+    ``TooMany`` for one that begins an explanation while its address has to wait.
     """
     query = Query(request.query_params)
     place = _place(request, view, query)
@@ -357,6 +347,8 @@ async def _asked(desk: Desk, run_id: str, request: Request, view: str, planner: 
         return plan, kept, None
     try:
         desk.still_newest(place, number)
+        if not desk.goes_on(plan):
+            begins(request.scope)
     except AppError:
         plan.work.close()
         raise
@@ -396,5 +388,5 @@ def _place(request: Request, view: str, query: Query) -> str:
 _FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
 
 
-def _sent(text: str, status: int = 200) -> Response:
-    return Response(text.rstrip("\n"), status, media_type="application/json", headers=_FRESH)
+def _sent(text: str, status: int = 200, more: Mapping[str, str] = {}) -> Response:  # noqa: B006
+    return Response(text.rstrip("\n"), status, media_type="application/json", headers={**_FRESH, **more})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from backend.canvas import start_of
 from backend.events import Event
+from components.explain_query import N_STEPS_MAX
 
 if TYPE_CHECKING:
     from backend.explanations.base import Attribution
@@ -58,7 +59,11 @@ def chosen(model: Model, moment: Moment) -> dict[str, Any]:
 
 
 def attribution(model: Model, moment: Moment, found: Attribution, took_s: float) -> dict[str, Any]:
-    """Return an attribution: scores per position and per word, what they add up to, and how well."""
+    """Return an attribution: scores per position and per word, what they add up to, and how well.
+
+    ``remedy`` tells a program, which has this one answer, what to ask with next. The page has a rule of its own: it asks
+    twice and goes on while that moves a score, which no single answer can tell.
+    """
     from backend.explanations.catalogue import find_method
     from backend.explanations.sentences import sentence
     from backend.explanations.words import merged, word_ranges
@@ -66,7 +71,7 @@ def attribution(model: Model, moment: Moment, found: Attribution, took_s: float)
     asked, method = found.request, find_method(found.request.method)
     texts = [model.token(token) for token in moment.ids]
     scores, ranges = found.scores.tolist(), word_ranges(texts)
-    doubled = asked.n_steps * 2 if method.complete and found.relative_delta > 0.05 else None
+    more = method.complete and found.relative_delta > 0.05 and 2 * asked.n_steps <= N_STEPS_MAX
     against = None if asked.objective != "contrast" else {"token": asked.against, "text": model.token(asked.against)}
     return chosen(model, moment) | {
         "method": asked.method, "objective": asked.objective, "against": against, "baseline": asked.baseline,
@@ -76,7 +81,7 @@ def attribution(model: Model, moment: Moment, found: Attribution, took_s: float)
         "words": [[begin, end, score] for (begin, end), score in zip(ranges, numbers(merged(scores, ranges)), strict=True)],
         "value": number(found.value), "baseline_value": number(found.baseline_value), "sum": number(math.fsum(scores)),
         "delta": number(found.delta), "relative_delta": number(found.relative_delta), "sentence": sentence(model, found),
-        "warnings": [*found.warnings, *_apart(moment, found)], "remedy": {"n_steps": doubled} if doubled else None, "took_s": round(took_s, 3),
+        "warnings": [*found.warnings, *_apart(moment, found)], "remedy": {"n_steps": 2 * asked.n_steps} if more else None, "took_s": round(took_s, 3),
     }
 
 

@@ -102,6 +102,7 @@ class Programs:
         """Explain why a token was written at ``position`` in ``step`` of a kept run.
 
         ``kind`` is ``attribution`` or ``flow``; ``options`` are the fields of that route, such as ``{"method": "occlusion"}``.
+        Where the sum of an attribution is off by more than 5 %, its ``remedy`` holds the ``n_steps`` to ask with next.
         """
         try:
             return self._explain(run, step, position, kind, options)

@@ -1,6 +1,7 @@
 """How often one address may make the server begin something: a run, an explanation, the check of a file handed in.
 
-Whatever belongs to what has begun is free: its messages, Stop, Pause, and looking at what is kept.
+Whatever belongs to what has begun is free: its messages, Stop, Pause, looking at what is kept, and more points of an
+explanation that was answered. Whether an explanation begins only its route can tell, so that one notes it (``begins``).
 """
 
 from __future__ import annotations
@@ -9,9 +10,11 @@ import json
 import re
 import time
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, Collection, Mapping, MutableMapping
+from functools import partial
 from typing import Any
 
+from backend.errors import AppError
 from components.gate import LISTENER
 
 Message = MutableMapping[str, Any]
@@ -26,7 +29,27 @@ ADDRESSES_MAX = 4096
 MINUTE_S = 60.0
 
 _HANDED_IN = re.compile(r"/(many|runs)/?")
-_EXPLAINED = re.compile(r"/runs/[^/]+/(attribution|attribution_matrix|flow|lens|regret|faithfulness)/?")
+_NOTE = "unmask.begins"
+
+
+class TooMany(AppError):
+    """An address that has to wait before it begins one more."""
+
+    code = "too_many"
+
+    def __init__(self, what: str, wait_s: float) -> None:
+        self.seconds = int(wait_s) + 1
+        super().__init__(f"Too many {what} from this address.", f"Try again in {self.seconds} s.")
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """What tells a program when to ask again."""
+        return {"retry-after": str(self.seconds)}
+
+
+def begins(scope: Mapping[str, Any]) -> None:
+    """Note that a request, of this scope, makes the server begin something; raises ``TooMany`` where it may not."""
+    scope.get(_NOTE, lambda: None)()
 
 
 class Allowance:
@@ -47,6 +70,13 @@ class Allowance:
         if len(self._left) > ADDRESSES_MAX:
             self._left.popitem(last=False)
 
+    def begin(self, address: str) -> None:
+        """Note that the address begins one more request; raises ``TooMany`` when it has to wait."""
+        wait = self.wait_s(address)
+        if wait:
+            raise TooMany("requests", wait)
+        self.use(address)
+
     def _now(self, address: str) -> float:
         left, at = self._left.get(address, (float(self._most), self._clock()))
         return min(float(self._most), left + (self._clock() - at) * self._most / MINUTE_S)
@@ -61,31 +91,24 @@ class Rates:
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
-        if self._allowance is not None and scope["type"] == "http" and self._begins(scope):
-            address = scope["client"][0] if scope.get("client") else ""
-            wait = self._allowance.wait_s(address)
-            if wait:
-                await say(send, *too_many("requests", wait))
+        if self._allowance is not None and scope["type"] == "http":
+            scope[_NOTE] = partial(self._allowance.begin, scope["client"][0] if scope.get("client") else "")
+            try:
+                if self._starts(scope):
+                    begins(scope)
+            except TooMany as error:
+                await say(send, 429, str(error), error.headers)
                 return
-            self._allowance.use(address)
         await self._app(scope, receive, send)
 
-    def _begins(self, scope: Message) -> bool:
+    def _starts(self, scope: Message) -> bool:
         path = scope["path"].removeprefix(scope.get("root_path", ""))
-        if scope["method"] != "POST":
-            return bool(_EXPLAINED.fullmatch(path))
-        return bool(_HANDED_IN.fullmatch(path)) or scope.get(LISTENER) in self._starting
-
-
-def too_many(what: str, wait_s: float) -> Refused:
-    """Return the refusal of an address that has to wait."""
-    seconds = int(wait_s) + 1
-    return 429, f"Too many {what} from this address. Try again in {seconds} s.", {"retry-after": str(seconds)}
+        return scope["method"] == "POST" and (bool(_HANDED_IN.fullmatch(path)) or scope.get(LISTENER) in self._starting)
 
 
 async def say(send: Send, status: int, sentence: str, more: dict[str, str]) -> None:
-    """Send a refusal."""
-    body = json.dumps({"detail": sentence}).encode()
+    """Send a refusal: ``message`` is what the page reads, ``detail`` what programs know from other servers."""
+    body = json.dumps({"detail": sentence, "message": sentence}).encode()
     headers = {"content-type": "application/json", "content-length": str(len(body)), **more}
     await send({"type": "http.response.start", "status": status, "headers": [(name.encode(), value.encode()) for name, value in headers.items()]})
     await send({"type": "http.response.body", "body": body})

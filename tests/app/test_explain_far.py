@@ -84,3 +84,10 @@ def test_a_refusal_has_the_same_status_and_words(near, far, asked: str) -> None:
 
 def test_what_can_be_explained_is_told_without_the_weights(near, far) -> None:
     assert far.get(f"/runs/{RUN_ID}/explanations").json() == near.get(f"/runs/{RUN_ID}/explanations").json()
+
+
+def test_more_points_of_an_answer_from_elsewhere_begin_nothing_either(decoded, tiny, engine) -> None:
+    at = steps_of(decoded)[1].writes[0][0]
+    with TestClient(application(Settings(starts_per_minute=1), FarEngine(decoded, tiny, engine.model))) as opened:
+        ask = f"/runs/{RUN_ID}/attribution?position={at}&step=2&method=integrated_gradients&n_steps="
+        assert [opened.get(f"{ask}{points}").status_code for points in (4, 8, 8, 4, 10)] == [200, 200, 200, 200, 429]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import copy
+import dataclasses
 import json
 import math
 import threading
@@ -105,6 +106,14 @@ def test_a_large_delta_comes_with_its_remedy(client, spot) -> None:
     step, position, _ = spot
     found = client.get(url("attribution", position=position, step=step, n_steps=1)).json()
     assert found["relative_delta"] > 0.05 and found["remedy"] == {"n_steps": 2} and "n_steps" in found["warnings"][0]
+
+
+def test_the_remedy_of_a_large_delta_is_never_more_points_than_may_be_asked_for(decoded, tiny, spot) -> None:
+    told = moment_of(decoded, spot[1], spot[0])
+    found = attribute(tiny, AttributionRequest(told.ids, told.position, told.token, n_steps=1))
+    for points, remedy in ((128, {"n_steps": 256}), (129, None), (256, None)):
+        asked = dataclasses.replace(found, request=dataclasses.replace(found.request, n_steps=points))
+        assert explain_wire.attribution(tiny, told, asked, 0.1)["remedy"] == remedy
 
 
 def test_a_contrast_is_against_the_token_that_is_named(client, decoded, tiny, spot) -> None:
@@ -324,3 +333,23 @@ def test_the_reader_is_told_where_the_whole_canvas_says_something_else_than_the_
             assert warned == (abs(again - probability) > 0.01)
             told += warned
     assert (told > 0) == (decoder == "block_diffusion")
+
+
+def test_an_address_begins_so_many_explanations_and_what_is_kept_or_gets_more_points_is_none(decoded, tiny, spot) -> None:
+    step, position, _ = spot
+    other = steps_of(decoded)[2].writes[0][0]
+    with TestClient(application(Settings(starts_per_minute=3), ModelEngine(decoded, tiny))) as opened:
+
+        def status(what: str, at: int = position, **query: object) -> int:
+            return opened.get(url(what, position=at, step=step, **query)).status_code
+
+        assert [status("attribution", n_steps=points) for points in (4, 8, 16, 32, 32)] == [200] * 5
+        assert opened.get(url("attribution_matrix", method="gradient_x_input")).status_code == 200
+        assert status("attribution", at=999) == 422  # nothing begins
+        assert status("attribution", n_steps=6) == 200
+        refused = opened.get(url("attribution", position=other, step=3))
+        assert refused.status_code == 429 and refused.json()["message"] == "Too many requests from this address."
+        assert refused.json()["remedy"] == f"Try again in {refused.headers['retry-after']} s."
+        assert opened.get(url("attribution_matrix")).status_code == status("flow") == status("attribution", n_steps=7) == 429
+        assert status("attribution", n_steps=8) == status("attribution", n_steps=12) == 200
+        assert opened.get(url("attribution_matrix", method="gradient_x_input")).status_code == 200

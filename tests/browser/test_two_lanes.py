@@ -243,3 +243,119 @@ def test_the_matrix_is_offered_once_the_run_has_ended(page: Page) -> None:
       return [before.includes('once the run has ended'), hidden, root.textContent.includes('once the run has ended'), root.querySelector('.button').hidden, root.querySelector('.button').textContent];
     }""")
     assert said[:4] == [True, True, False, False] and said[4].startswith("Compute all 10 rows")
+
+
+@pytest.mark.parametrize("lane", [0, 1])
+def test_a_paused_run_whose_branch_is_refused_goes_on_in_its_own_lane_and_the_other_stays(page: Page, lane: int) -> None:
+    page.evaluate(PAIR, ["done", "done", lane])
+    state = page.evaluate("""async (lane) => {
+      const run = 'ab'[lane].repeat(32), events = window.made[lane].map((event) => ({ ...event, lane: 0 }));  // alone in its stream
+      window.unmask.push({ v: 1, n: 0, runs: [run], events: events.slice(0, 3) });
+      window.unmask.push({ v: 1, n: 1, runs: [run], events: events.slice(3) });
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      const { traces, clock } = window.unmask;
+      return [clock.shown, document.querySelectorAll('.lane').length, ...traces.map(({ start, end, steps }) => [start.run, end?.reason, steps])];
+    }""", lane)
+    assert state == [2, 2, ["a" * 32, "done", 5], ["b" * 32, "done", 5]]
+
+
+def test_signs_and_colours_of_a_comparison_go_with_the_second_lane(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const runs = ['a'.repeat(32), 'b'.repeat(32)];
+      const events = [...mock('sum', { id: runs[0] }).events, ...mock('sum', { id: runs[1], lane: 1, seed: 11, other: [1, 6] }).events];
+      window.unmask.push({ v: 1, n: 0, runs, events });
+      window.unmask.select.setLayer('confidence');
+      window.unmask.select.setBetween(true);
+      window.unmask.clock.toEnd();
+    }""")
+    page.locator("[data-lane='0'] .tokens .sign").first.wait_for()
+    page.locator("[data-lane='0'] :is([data-gap='+'], [data-gap='−'])").first.wait_for()
+    page.evaluate("window.unmask.push({ v: 1, n: 0, runs: ['c'.repeat(32)], events: [{ lane: 0, kind: 'queue', ahead: 3 }] })")
+    expect(page.locator(".lane")).to_have_count(1)
+    expect(page.locator(".tokens .sign, .tokens [data-gap]")).to_have_count(0)
+    assert page.evaluate("window.unmask.trace.start.run") == "a" * 32
+
+
+def test_the_keys_asked_for_twice_before_they_came_are_one_sheet_and_a_failure_is_told(page: Page) -> None:
+    page.route("**/assets/keys_sheet.js", lambda route: route.abort())
+    page.keyboard.press("?")
+    expect(page.locator(".banner p")).to_contain_text("could not be fetched")
+    page.unroute("**/assets/keys_sheet.js")
+    page.evaluate("for (let n = 0; n < 2; n++) document.body.dispatchEvent(new KeyboardEvent('keydown', { key: '?', bubbles: true }))")
+    expect(page.get_by_role("dialog", name="Keyboard")).to_be_visible()
+    expect(page.locator("dialog")).to_have_count(1)
+
+
+def test_what_is_wrong_with_a_request_is_not_shown_when_it_was_taken_back_before_its_words_came(page: Page) -> None:
+    shown = page.evaluate("""async () => {
+      document.body.appendChild(document.createElement('div')).id = 'bar';
+      await import('/assets/page.js');
+      let fire;
+      const props = {}, notice = (message) => ({ decoder: 'llada', message, problems: [], quiet: true }), words = () => [...document.querySelectorAll('#bar .problem')].map((each) => each.textContent);
+      window.noticeParts.push({ watch: (_, listener) => { fire = listener; }, props });
+      const thrown = [];
+      for (const values of [['one', null], ['two', 'three']]) {
+        await Promise.allSettled(values.map((text) => { props.value = text && notice(text); return fire(); })).then((all) => thrown.push(...all.filter(({ status }) => status === 'rejected')));
+        thrown.push(words());
+      }
+      return thrown;
+    }""")
+    assert shown == [[], ["three"]]
+
+
+def test_a_token_that_was_chosen_before_its_place_came_is_marked_once_it_is_there(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const { events } = mock('sum', { id: 'grown' }), [start, first, second] = events;
+      const place = start.prompt_length, canvas = start.canvas.slice(0, place);  // an answer that begins empty
+      const step = (event, writes, grows) => ({ ...event, writes, grows, scores: {}, candidates: [] });
+      window.unmask.push({ v: 1, n: 0, runs: ['grown'], events: [
+        { ...start, canvas, length: 0 }, step(first, [[place, 1, 0.5]], [[place, 1]]), step(second, [[place + 1, 2, 0.5]], [[place + 1, 1]]),
+      ] });
+      window.unmask.clock.pause();
+      window.unmask.clock.seek(0);
+      window.unmask.select.togglePin(place + 1);
+      await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+      window.unmask.clock.seek(2);
+    }""")
+    page.wait_for_function("document.querySelectorAll('.tokens .cell').length === 2 && document.querySelector('[data-painted]').dataset.painted === '2'")
+    chosen = page.locator(".tokens .cell.pin")
+    expect(chosen).to_have_attribute("aria-selected", "true")
+    assert page.locator(".tokens [tabindex='0']").count() == 1
+    page.evaluate("window.unmask.select.clear()")
+    expect(page.locator(".tokens [aria-selected]")).to_have_count(0)
+
+
+def test_a_comparison_switched_off_and_on_while_its_choices_come_presses_run_once(page: Page) -> None:
+    pressed = page.evaluate("""async () => {
+      const element = document.body.appendChild(document.createElement('div')), props = {};
+      element.innerHTML = '<div class="second"></div><button id="run"></button>';
+      let come, pressed = 0;
+      const held = new Promise((resolve) => { come = resolve; }), choices = { models: [{ name: 'm', title: 'M' }], decoders: [{ name: 'd', title: 'D', mark: 'sourced', settings: [] }] };
+      window.fetch = async () => { await held; return Response.json(choices); };
+      const ended = () => new Promise((resolve) => setTimeout(resolve));
+      window.secondParts.push({ element, props });
+      const run = document.getElementById('run'), box = document.getElementById('field-b-on');
+      run.addEventListener('click', () => { pressed += 1; });
+      for (let n = 0; n < 3; n++) box.click();
+      run.click();
+      const before = pressed;
+      come();
+      while (!pressed) await ended();
+      await ended(); await ended();
+      return [before, pressed, JSON.parse(props.value).decoder];
+    }""")
+    assert pressed == [0, 1, "d"]
+
+
+def test_the_tabs_of_two_lanes_have_a_chosen_one_after_what_compares_them_was_fetched_again(page: Page) -> None:
+    page.set_viewport_size({"width": 390, "height": 844})
+    page.route("**/assets/beside.js", lambda route: route.abort())
+    page.evaluate(PAIR, ["done", "done", None])
+    again = page.locator(".pair-place").get_by_role("button", name="Try again")
+    again.wait_for(state="attached")
+    page.unroute("**/assets/beside.js")
+    again.evaluate("button => button.click()")
+    expect(page.locator(".lane-tabs [aria-selected='true']")).to_have_text("A")
+    assert page.evaluate("document.querySelector('#unmask').dataset.tab") == "a"

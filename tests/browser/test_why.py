@@ -103,6 +103,24 @@ def test_points_are_doubled_until_that_moves_no_score_and_the_check_says_how_far
     assert f"moved no score by more than {shown} % of the largest" in said
 
 
+@pytest.mark.parametrize("refusal", [{"status": 429, "json": {"message": "Too many requests from this address. Try again in 9 s."}}, None])
+def test_points_whose_check_is_refused_stay_and_the_refusal_stands_beside_them(short: Site, visit: Visit, refusal: dict | None) -> None:
+    page = visit(short, bears="Failed to load resource")
+    page.route("**/attribution?*n_steps=64*", lambda route: route.fulfill(**refusal) if refusal else route.abort())
+    steps = decoded(page)
+    position = pinned(page, steps)
+    place = page.locator("#why-attribution")
+    expect(place.locator(".why-refusal")).to_contain_text("check with 64 points could not be made: " + ("Too many requests" if refusal else "The server does not answer"))
+    attributed(page, steps, position)
+    assert place.get_attribute("data-points") == "32" and "with 32 points" in place.locator(".why-badge").inner_text()
+    assert place.locator(".why-chip.coloured").count() > 0
+    page.wait_for_function("document.querySelector('.why-matrix').dataset.rows")
+    page.unroute_all(behavior="ignoreErrors")
+    place.get_by_role("button", name="Compute with 64 points").click()
+    page.wait_for_function("document.querySelector('#why-attribution').dataset.points === '64'")
+    expect(place.locator(".why-refusal")).to_be_hidden()
+
+
 def test_what_an_explanation_warns_of_stands_beside_it(short: Site, visit: Visit) -> None:
     def warn(route) -> None:
         answer = route.fetch()
