@@ -158,16 +158,18 @@ def test_the_inspector_goes_back_to_the_lane_of_the_pin_when_the_pointer_leaves_
 def test_a_cell_that_comes_under_a_pointer_at_rest_is_not_pointed_at(page: Page) -> None:
     page.evaluate(PAIR, ["done", "done", None])
     page.evaluate("window.unmask.clock.toEnd()")
+    expect(page.locator(".pair .kind").first).to_be_visible()
     lane = page.locator("[data-lane='1']")
-    expect(page.locator(".pair .kind").first).to_be_visible()  # the last that comes, and what lies below it stays where it is
-    box = lane.locator(".tokens .cell").nth(1).bounding_box()
-    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-    lane.evaluate("lane => { lane.style.translate = '0 -2000px'; lane.addEventListener('pointerover', () => { window.entered = true; }); }")
-    page.mouse.move(x, y)
-    lane.evaluate("lane => { lane.style.translate = ''; }")
+    page.mouse.move(4, 4)
+    lane.evaluate("""lane => {
+      const { left, top, width, height } = lane.querySelectorAll('.tokens .cell')[1].getBoundingClientRect();
+      lane.addEventListener('pointerover', () => { window.entered = true; });
+      lane.style.translate = `${4 - left - width / 2}px ${4 - top - height / 2}px`;
+    }""")
     page.wait_for_function("window.entered")
     assert page.evaluate("[window.unmask.select.hover, window.unmask.select.lane]") == [None, 0]
-    page.mouse.move(x + 1, y)
+    lane.evaluate("lane => { lane.style.translate = ''; }")
+    lane.locator(".tokens .cell").nth(1).hover()
     page.wait_for_function("window.unmask.select.hover && window.unmask.select.lane === 1")
 
 
