@@ -44,6 +44,9 @@ START_S, LOOK_S = 300.0, 0.2
 AGAIN_S, BUSY_S = 0.5, 60.0
 """How often a run that no replica takes is offered again, and how long."""
 
+HEARD_S = 0.25
+"""How often an explanation from which nothing comes looks whether anybody still waits for it."""
+
 CLOSE_S = 3.0
 """How long the end waits for threads that read from replicas to come back."""
 
@@ -91,17 +94,20 @@ class Cluster:
         return ReplicaLine(lambda: self._calls.begin(lambda: handle.decode.remote(asked)), self._refused)
 
     def explaining(self, source: str, work: Callable[..., Any], run_id: str, events: Sequence[Event]) -> Explaining[Any]:
-        """Yield how far an explanation is and return its answer; closing it stops the work there."""
+        """Yield how far an explanation is, every ``HEARD_S`` at least, and return its answer; closing it stops the work there."""
         handle, answered, call = self._explaining.options(stream=True, multiplexed_model_id=source), None, None
+        progress = Progress(0, 0)
         try:
             call = self._calls.begin(lambda: handle.explain.remote(work, run_id, [*to_lines(events)]))
-            for told in call:
-                if "refused" in told:
+            for told in call.in_time(HEARD_S):
+                if told is None:
+                    yield progress
+                elif "refused" in told:
                     raise refusal(told["refused"])
-                if "answer" in told:
+                elif "answer" in told:
                     answered = told["answer"]
                 else:
-                    yield Progress(told["done"], told["total"])
+                    yield (progress := Progress(told["done"], told["total"]))
         except Full:
             raise BusyError("As many explanations wait for a replica as may.", "Try again in a few seconds.") from None
         except Lost as error:

@@ -142,7 +142,8 @@ class Explaining(Replica):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._bureau = Bureau(settings.replica_runs, settings.pass_time_s)
+        # Serve lets so many in; as many again, whose readers left, may still be at their last piece.
+        self._bureau = Bureau(2 * settings.replica_runs, settings.pass_time_s)
 
     async def explain(self, work: Callable[..., Any], run_id: str, lines: Iterable[str]) -> AsyncIterator[dict[str, Any]]:
         """Yield how far ``work(model, run_id, events)`` is, then its ``answer`` or the refusal; a reader who leaves stops it."""

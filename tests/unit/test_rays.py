@@ -7,6 +7,7 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -16,9 +17,13 @@ from backend.canvas import steps_of
 from backend.engine import LocalEngine
 from backend.errors import AppError, BusyError, ModelError, Problem, RequestError
 from backend.events import End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
+from backend.explanations.base import Progress
+from backend.explanations.jobs import Bureau
+from backend.explanations.latest import Superseded
 from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
 from backend.models.loading import load_face
 from backend.rays.calls import Calls
+from backend.rays.cluster import Cluster
 from backend.rays.courier import Courier
 from backend.rays.engine import RayEngine
 from backend.rays.resume import RESUMES, Differs, Lost, ended_here, resumed
@@ -288,6 +293,67 @@ def test_after_shutting_nothing_is_begun_or_cancelled() -> None:
     assert answers.cancels == before
     with pytest.raises(Lost):
         calls.begin(lambda: pytest.fail("A call was begun."))
+
+
+def test_a_reader_that_leaves_a_call_ends_it_at_its_replica() -> None:
+    calls, answers = Calls(), Answers()
+    reading = iter(calls.begin(lambda: answers))
+    next(reading)
+    reading.close()
+    assert answers.cancels == 1 and calls.shut(0.0)
+
+
+# -- explanations that are computed elsewhere ------------------------------------------------------------------------
+
+
+class Silent(Answers):
+    """What a call answers ``first``; then it waits for a replica until it is cancelled."""
+
+    def __init__(self, *first: dict[str, object]) -> None:
+        super().__init__()
+        self._first, self.read = first, threading.Event()
+
+    def __iter__(self) -> Iterator[dict[str, object]]:
+        self.read.set()
+        yield from self._first
+        assert self.cancelled.wait(WAIT_S)
+
+
+def cluster_of(*answers: Silent) -> Cluster:
+    """Return a cluster whose calls for explanations have these answers, one after the other."""
+    found, coming = Cluster.__new__(Cluster), iter(answers)
+    found._calls = Calls()
+    handle = SimpleNamespace(explain=SimpleNamespace(remote=lambda *asked: next(coming)))
+    found._explaining = SimpleNamespace(options=lambda **options: handle)
+    return found
+
+
+def test_closing_an_explanation_ends_its_call_once() -> None:
+    answers = Silent({"done": 1, "total": 4})
+    cluster = cluster_of(answers)
+    explaining = cluster.explaining(NAME, len, "run", alone())
+    assert next(explaining) == Progress(1, 4)
+    explaining.close()
+    assert answers.cancels == 1 and cluster._calls.shut(WAIT_S)
+
+
+def test_an_explanation_that_waits_for_a_replica_is_ended_once_its_reader_leaves() -> None:
+    answers = Silent()
+    job = Bureau(in_turn=False).begin("here", cluster_of(answers).explaining(NAME, len, "run", alone()))
+    job.leave()
+    assert job.over.wait(WAIT_S) and isinstance(job.error, Superseded) and answers.cancels == 1
+
+
+def test_explanations_that_wait_for_a_replica_make_way_for_the_newest_of_their_place() -> None:
+    answers = [Silent(), Silent(), Silent()]
+    bureau, cluster = Bureau(in_turn=False), cluster_of(*answers)
+    jobs = []
+    for one in answers:
+        jobs.append(bureau.begin("here", cluster.explaining(NAME, len, "run", alone())))
+        assert one.read.wait(WAIT_S)
+    assert all(job.over.wait(WAIT_S) for job in jobs[:2]) and [one.cancels for one in answers] == [1, 1, 0]
+    jobs[2].leave()
+    assert jobs[2].over.wait(WAIT_S)
 
 
 # -- what travels, and what is there without Ray --------------------------------------------------------------------
