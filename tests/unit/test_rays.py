@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import importlib.util
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
@@ -32,6 +35,7 @@ from backend.requests import prepare
 from backend.settings import Settings
 from benchmarks.browser import free_port
 from tests.conftest import WAIT_S, FakeModel
+from tests.load.conftest import until
 
 REQUEST = RunRequest("llada", prompt="2+2=", length=6, seed=5, settings={"temperature": 1.0})
 NAME = "tiny-diffusion"
@@ -354,6 +358,26 @@ def test_explanations_that_wait_for_a_replica_make_way_for_the_newest_of_their_p
     assert all(job.over.wait(WAIT_S) for job in jobs[:2]) and [one.cancels for one in answers] == [1, 1, 0]
     jobs[2].leave()
     assert jobs[2].over.wait(WAIT_S)
+
+
+# -- replicas --------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_a_decoding_replica_lets_go_leaves_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from backend.rays.replica import Decoding
+
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: FakeModel())
+    replica = Decoding(Settings())
+    try:
+        held = asyncio.run(replica.hold(NAME))
+        assert same_run(finished(replica._engine.submit(NAME, REQUEST)), alone())
+        model, held.model = weakref.ref(held.model), None
+        held.__del__()  # as Serve does
+        until(lambda: gc.collect() >= 0 and model() is None)
+        assert same_run(finished(replica._engine.submit(NAME, REQUEST)), alone())
+    finally:
+        replica._engine.close()
 
 
 # -- what travels, and what is there without Ray --------------------------------------------------------------------
