@@ -19,7 +19,7 @@ from backend import RunRequest, load_model, run, same_run
 from backend.canvas import steps_of
 from backend.engine import LocalEngine
 from backend.errors import AppError, BusyError, ModelError, Problem, RequestError
-from backend.events import End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
+from backend.events import Branch, End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
 from backend.explanations.base import Progress
 from backend.explanations.jobs import Bureau
 from backend.explanations.latest import Superseded
@@ -129,6 +129,21 @@ def test_the_times_of_a_run_go_on_from_those_of_the_first_replica() -> None:
     events = tuple(resumed(lambda: next(lines)))
     assert [step.elapsed_s for step in steps_of(events)] == [10, 20, 30, 31, 32, 33]
     assert events[-1].totals.elapsed_s == 34
+
+
+def test_the_times_go_on_where_the_last_event_that_was_told_has_none() -> None:
+    start, *steps, end = alone()
+    branch = Branch(1, 0, 2, -0.5, True)
+
+    def timed(seconds: float, count: int) -> Iterator[Event]:
+        events = [start, *(replace(step, elapsed_s=step.index * seconds) for step in steps[:2]), branch,
+                  *(replace(step, elapsed_s=step.index * seconds) for step in steps[2:]), replace(end, totals=replace(end.totals, elapsed_s=7 * seconds))]
+        yield from events[:count]
+
+    lines = iter([timed(10.0, 4), timed(1.0, 9)])
+    events = tuple(resumed(lambda: next(lines)))
+    assert events[3] == branch and [step.elapsed_s for step in steps_of(events)] == [10, 20, 21, 22, 23, 24]
+    assert events[-1].totals.elapsed_s == 25
 
 
 @pytest.mark.parametrize("count", range(8))
