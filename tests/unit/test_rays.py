@@ -250,6 +250,14 @@ def test_a_refusal_of_the_replica_ends_the_run_with_its_sentence(begin: Begin) -
     assert (end.reason, end.message) == ("error", "No replica took the run. Try again in a minute.")
 
 
+def test_a_replica_that_makes_another_run_of_it_does_not_go_on_with_that(begin: Begin) -> None:
+    lines = [Broken(REQUEST, 4), Broken(replace(REQUEST, seed=6))]
+    coming = iter(lines)
+    end = finished(begin(lambda name, request: next(coming)).submit(NAME, REQUEST))[-1]
+    assert end.reason == "error" and "made event 1 otherwise" in end.message
+    assert lines[1].closed.wait(WAIT_S)
+
+
 def test_a_fault_on_the_way_ends_the_run_and_the_next_one_is_right(begin: Begin) -> None:
     def ask(name: str, request: RunRequest) -> Broken:
         if request.seed == 1:
