@@ -41,6 +41,9 @@ UP_S, DOWN_S = 5.0, 120.0
 START_S, LOOK_S = 300.0, 0.2
 """How long the first replicas may take to be there, and how often that is looked at."""
 
+VAIN = {"DEPLOY_FAILED", "DELETING"}
+"""States of an application that comes to nothing: the next start deploys it anew."""
+
 AGAIN_S, BUSY_S = 0.5, 60.0
 """How often a run that no replica takes is offered again, and how long."""
 
@@ -216,7 +219,7 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
         settings, auth="", engine="local", open_models="hub", max_running=settings.replica_runs, max_queued=1024, visitor_runs=1024,
     )
     kinds = {f"{APP}-{kind.__name__.lower()}": (kind, most) for kind, most in ((Decoding, settings.replicas_max), (Explainer, 1))}
-    running = serve.status().applications
+    running = _coming(serve)
     targets = []
     for name, (kind, most) in kinds.items():
         if name not in running:
@@ -224,20 +227,39 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
             targets.append(serve.RunTarget(made.bind(inside), name, route_prefix=None))
     if targets:
         serve.run_many(targets, wait_for_applications_running=False)
-    _wait_for(serve, kinds)
+    _wait_for(serve, kinds, [target.name for target in targets])
     decoding, explaining = map(serve.get_app_handle, kinds)
     return decoding, explaining
 
 
-def _wait_for(serve: Any, names: Iterable[str]) -> None:
-    """Wait until the applications have their replicas; raises ``AppError`` when they get none."""
+def _coming(serve: Any) -> dict[str, Any]:
+    """Return the applications that have their replicas, or may get them."""
+    return {name: item for name, item in serve.status().applications.items() if _state(item) not in VAIN}
+
+
+def _state(item: Any) -> str:
+    return str(getattr(item.status, "value", item.status))
+
+
+def _ready(item: Any) -> bool:
+    """Tell whether an application has its replicas; Serve says so itself only once those before them are gone, too."""
+    states = [{str(getattr(state, "value", state)) for state in part.replica_states} for part in item.deployments.values()]
+    return _state(item) == "RUNNING" or bool(states) and all("RUNNING" in kinds <= {"RUNNING", "STOPPING"} for kinds in states)
+
+
+def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
+    """Wait until the applications have their replicas; raises ``AppError`` when they get none, and takes down those ``made`` here."""
     until, names = time.monotonic() + START_S, list(names)
     while True:
-        found = [serve.status().applications[name] for name in names]
-        states = {str(getattr(item.status, "value", item.status)) for item in found}
-        if states == {"RUNNING"}:
+        there = serve.status().applications
+        found = [there[name] for name in names if name in there]
+        states = {*map(_state, found), *("DELETING" for name in names if name not in there)}
+        if len(found) == len(names) and all(map(_ready, found)):
             return
-        if "DEPLOY_FAILED" in states or time.monotonic() > until:
+        if states & VAIN or time.monotonic() > until:
+            for name in made:  # they would be in the way of the next start, which may ask for what there is
+                serve.delete(name, _blocking=False)  # Serve takes minutes over a replica that never was
+            serve.status()  # answered after those: this program may end now
             said = " ".join(part.message for item in found for part in item.deployments.values() if part.message)
             raise AppError(f"Ray gave no replica what it needs: {said[:400] or ', '.join(sorted(states))}",
                            "See that its nodes have the cores and GPUs of --replica-cpus and --replica-gpus, and this program.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import gc
 import importlib.util
 import threading
@@ -25,6 +26,7 @@ from backend.explanations.jobs import Bureau
 from backend.explanations.latest import Superseded
 from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
 from backend.models.loading import load_face
+from backend.rays import cluster
 from backend.rays.calls import Calls
 from backend.rays.cluster import Cluster
 from backend.rays.courier import Courier
@@ -357,11 +359,11 @@ def cluster_of(*answers: Silent) -> Cluster:
 
 def test_closing_an_explanation_ends_its_call_once() -> None:
     answers = Silent({"done": 1, "total": 4})
-    cluster = cluster_of(answers)
-    explaining = cluster.explaining(NAME, len, "run", alone())
+    far = cluster_of(answers)
+    explaining = far.explaining(NAME, len, "run", alone())
     assert next(explaining) == Progress(1, 4)
     explaining.close()
-    assert answers.cancels == 1 and cluster._calls.shut(WAIT_S)
+    assert answers.cancels == 1 and far._calls.shut(WAIT_S)
 
 
 def test_an_explanation_that_waits_for_a_replica_is_ended_once_its_reader_leaves() -> None:
@@ -373,14 +375,66 @@ def test_an_explanation_that_waits_for_a_replica_is_ended_once_its_reader_leaves
 
 def test_explanations_that_wait_for_a_replica_make_way_for_the_newest_of_their_place() -> None:
     answers = [Silent(), Silent(), Silent()]
-    bureau, cluster = Bureau(in_turn=False), cluster_of(*answers)
+    bureau, far = Bureau(in_turn=False), cluster_of(*answers)
     jobs = []
     for one in answers:
-        jobs.append(bureau.begin("here", cluster.explaining(NAME, len, "run", alone())))
+        jobs.append(bureau.begin("here", far.explaining(NAME, len, "run", alone())))
         assert one.read.wait(WAIT_S)
     assert all(job.over.wait(WAIT_S) for job in jobs[:2]) and [one.cancels for one in answers] == [1, 1, 0]
     jobs[2].leave()
     assert jobs[2].over.wait(WAIT_S)
+
+
+# -- starting on a cluster where others have been ---------------------------------------------------------------------
+
+
+class Serving:
+    """What is asked of Serve while it starts: applications, their states and those of their ``replicas``; the ``deleted`` are gone."""
+
+    def __init__(self, replicas: tuple[str, ...] = (), **states: str) -> None:
+        self._states, self._replicas, self.deleted = states, dict.fromkeys(replicas, 1), []
+
+    def status(self) -> SimpleNamespace:
+        part = SimpleNamespace(message="No node has 4 GPUs.", replica_states=self._replicas)
+        return SimpleNamespace(applications={
+            name: SimpleNamespace(status=state, deployments={"one": part}) for name, state in self._states.items() if name not in self.deleted})
+
+    def delete(self, name: str, _blocking: bool) -> None:
+        self.deleted.append(name)
+
+
+def test_what_could_not_be_deployed_is_taken_down_and_what_others_deployed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Serving(ours="DEPLOY_FAILED", theirs="RUNNING")
+    with pytest.raises(AppError, match="what it needs: No node has 4 GPUs."):
+        cluster._wait_for(failed, ["ours", "theirs"], ["ours"])
+    assert failed.deleted == ["ours"]
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    late = Serving(ours="DEPLOYING", theirs="DEPLOYING")
+    with pytest.raises(AppError):
+        cluster._wait_for(late, ["ours", "theirs"], ["ours"])
+    assert late.deleted == ["ours"]
+    cluster._wait_for(Serving(ours="RUNNING", theirs="RUNNING"), ["ours", "theirs"], ["ours"])
+
+
+@pytest.mark.parametrize(("replicas", "ready"), [
+    (("RUNNING",), True), (("RUNNING", "STOPPING"), True), (("RUNNING", "STARTING"), False), (("STOPPING",), False), ((), False),
+])
+def test_replicas_of_a_start_before_that_are_still_going_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, replicas: tuple[str, ...], ready: bool
+) -> None:
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    with contextlib.nullcontext() if ready else pytest.raises(AppError):
+        cluster._wait_for(Serving(replicas, ours="DEPLOYING"), ["ours"], ["ours"])
+
+
+def test_applications_that_came_to_nothing_are_not_waited_for_but_deployed_anew() -> None:
+    found = cluster._coming(Serving(a="RUNNING", b="DEPLOYING", c="DEPLOY_FAILED", d="DELETING", e="UNHEALTHY"))
+    assert {*found} == {"a", "b", "e"}
+
+
+def test_an_application_that_is_taken_down_meanwhile_is_not_waited_for() -> None:
+    with pytest.raises(AppError, match="Ray gave no replica"):
+        cluster._wait_for(Serving(ours="RUNNING"), ["ours", "theirs"], [])
 
 
 # -- replicas --------------------------------------------------------------------------------------------------------
