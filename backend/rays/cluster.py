@@ -191,20 +191,20 @@ def _joined(settings: Settings) -> bool:
 
 
 def _started(ray: Any, settings: Settings) -> bool:
-    common = {"namespace": APP, "log_to_driver": False, "logging_level": logging.WARNING}
-    if settings.ray_address:
-        try:
-            ray.init(address=settings.ray_address, **common)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise AppError(f"No Ray answers at {settings.ray_address} ({type(error).__name__}).",
-                           "Start one with: ray start --head, or leave out --ray-address.") from error
-        return False
     replicas = settings.replicas_max + 1
-    ray.init(
-        address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, replicas * settings.replica_cpus),
-        object_store_memory=STORE_BYTES, **common,
-    )
-    return True
+    asked = {"address": settings.ray_address} if settings.ray_address else {
+        "address": "local", "include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, replicas * settings.replica_cpus),
+        "object_store_memory": STORE_BYTES,
+    }
+    try:
+        ray.init(namespace=APP, log_to_driver=False, logging_level=logging.WARNING, **asked)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        kind = type(error).__name__
+        if settings.ray_address:
+            raise AppError(f"No Ray answers at {settings.ray_address} ({kind}).",
+                           "Start one with: ray start --head; where it asks for a token, give that as RAY_AUTH_TOKEN; or leave out --ray-address.") from error
+        raise AppError(f"Ray could not be started here ({kind}).", "Its logs are under /tmp/ray/session_latest/logs; or leave out --engine.") from error
+    return not settings.ray_address
 
 
 def _deployed(settings: Settings) -> tuple[Any, Any]:

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import gc
 import importlib.util
+import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
@@ -435,6 +436,27 @@ def test_applications_that_came_to_nothing_are_not_waited_for_but_deployed_anew(
 def test_an_application_that_is_taken_down_meanwhile_is_not_waited_for() -> None:
     with pytest.raises(AppError, match="Ray gave no replica"):
         cluster._wait_for(Serving(ours="RUNNING"), ["ours", "theirs"], [])
+
+
+class AuthenticationError(Exception):
+    """Stands for the error of this name, which is a ``RayError``."""
+
+
+@pytest.mark.parametrize(("address", "error", "said"), [
+    ("head:6379", ConnectionError(), "No Ray answers at head:6379 (ConnectionError)."),
+    ("head:6379", AuthenticationError(), "No Ray answers at head:6379 (AuthenticationError)."),
+    ("", AuthenticationError(), "Ray could not be started here (AuthenticationError)."),
+    ("", RuntimeError(), "Ray could not be started here (RuntimeError)."),
+    ("", TimeoutError(), "Ray could not be started here (TimeoutError)."),
+])
+def test_a_ray_that_does_not_come_is_told_in_one_sentence_with_the_remedy(address: str, error: Exception, said: str) -> None:
+    def init(**asked: object) -> None:
+        raise error
+
+    ray = SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=AuthenticationError))
+    with pytest.raises(AppError, match=re.escape(said)) as met:
+        cluster._started(ray, Settings(engine="ray", ray_address=address))
+    assert ("RAY_AUTH_TOKEN" if address else "--engine") in met.value.remedy
 
 
 # -- replicas --------------------------------------------------------------------------------------------------------
