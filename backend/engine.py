@@ -117,6 +117,11 @@ class LocalEngine:
             if held:
                 raise BusyError(f"{name} cannot be unloaded: runs on it are not over ({len(held)}).",
                                 "Wait until they end, or stop them.")
+            self.let_go(name)
+
+    def let_go(self, name: str) -> None:
+        """Forget a model; runs on it go on, and its memory is free after the last of them."""
+        with self._wake:
             self._shelf.put_away(name)
             self._unloaded.add(name)
             self._wake.notify_all()
@@ -296,7 +301,7 @@ class LocalEngine:
             self.pauses.expire()
             self.pauses.tell()
             released = self.pauses.release(groups_of(self._decoding()), self._settings.max_running)
-            unloaded, self._unloaded = self._unloaded, set()
+            self._unloaded -= (unloaded := self._vacated())
             ended, self._cancels = self._cancels | self._unread(), {}
             for handle in self._queued.drop(ended):
                 self._over(handle, ended_by("cancelled", ended[handle.id]))
@@ -310,7 +315,11 @@ class LocalEngine:
             return Orders(unloaded, ended, admitted, [self._running[run_id][0] for run_id in released])
 
     def _stirs(self) -> bool:
-        return bool(len(self._queued) or self._decoding() or self._closed or self._unloaded or self._cancels or self.pauses.stirs)
+        return bool(len(self._queued) or self._decoding() or self._closed or self._vacated() or self._cancels or self.pauses.stirs)
+
+    def _vacated(self) -> set[str]:
+        """Return the models that were let go and have no runs any more."""
+        return self._unloaded - {handle.model_name for handle, _ in (*self._queued, *self._running.values())}
 
     def _unread(self) -> dict[str, str]:
         """Return the runs that nobody reads: their visitor left before the first event, or without a word."""

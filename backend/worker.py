@@ -104,9 +104,7 @@ class Worker:
                 for handle in orders.released:
                     self._engine.deliver(self, self.rooms[handle.model_name].lanes.release(handle.id))
                 self._begin(orders.admitted)
-                for room in list(self.rooms.values()):
-                    for run_id, why in orders.ended.items():
-                        self._engine.deliver(self, room.lanes.cancel(run_id, why))
+                self._end(orders.ended)
                 self._take_turns()
             except BaseException:  # an exit, too, that a model asks for: nobody else decodes
                 log.exception("The owner thread met a failure; the runs it held are ended.")
@@ -127,6 +125,11 @@ class Worker:
             watch = self._engine.pauses.begin(handle)
             joined = self.rooms[name].lanes.join(handle.id, decoding(model, plan, limits, clock=watch))
             self._engine.deliver(self, joined)
+
+    def _end(self, ended: Mapping[str, str]) -> None:
+        for room in self.rooms.values():
+            for run_id, why in ended.items():
+                self._engine.deliver(self, room.lanes.cancel(run_id, why))
 
     def _take_turns(self) -> None:
         for name, room in list(self.rooms.items()):

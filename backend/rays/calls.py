@@ -6,6 +6,7 @@ then, and Ray is shut down only when all threads have come back.
 
 from __future__ import annotations
 
+import queue
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
@@ -59,13 +60,48 @@ class Call:
         self._calls, self.answers = calls, answers
 
     def __iter__(self) -> Iterator[Any]:
-        """Yield what a replica answers in pieces; raises ``Lost`` for what goes wrong on the way, or ``Full``."""
+        """Yield what a replica answers in pieces; raises ``Lost`` for what goes wrong on the way, or ``Full``.
+
+        A reader that leaves ends the call at its replica.
+        """
         try:
             yield from self.answers
+        except GeneratorExit:
+            self.cancel()  # here: below it is over, and nothing would be cancelled any more
+            raise
         except Exception as error:
             raise _met(error) from error
         finally:
             self._calls.over(self)
+
+    def in_time(self, seconds: float) -> Iterator[Any]:
+        """Yield what iteration does, and None whenever nothing came for ``seconds``: a call may wait long for a replica.
+
+        Whoever leaves it cancels the call, so that the thread that reads comes back.
+        """
+        arrived: queue.SimpleQueue[tuple[Any] | Exception | None] = queue.SimpleQueue()
+        threading.Thread(target=self._read, args=(arrived.put,), name="unmask-call", daemon=True).start()
+        while True:
+            try:
+                came = arrived.get(timeout=seconds)
+            except queue.Empty:
+                yield None
+                continue
+            if came is None:
+                return
+            if isinstance(came, Exception):
+                raise came
+            yield came[0]
+
+    def _read(self, put: Callable[[tuple[Any] | Exception | None], None]) -> None:
+        """Put every answer in a tuple, then what ended them: an error, or nothing."""
+        try:
+            for answer in self:
+                put((answer,))
+        except Exception as error:
+            put(error)
+        else:
+            put(None)
 
     def result(self) -> Any:
         """Return the one answer of a replica; raises as iteration does."""

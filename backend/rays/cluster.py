@@ -41,8 +41,14 @@ UP_S, DOWN_S = 5.0, 120.0
 START_S, LOOK_S = 300.0, 0.2
 """How long the first replicas may take to be there, and how often that is looked at."""
 
+VAIN = {"DEPLOY_FAILED", "DELETING"}
+"""States of an application that comes to nothing: the next start deploys it anew."""
+
 AGAIN_S, BUSY_S = 0.5, 60.0
 """How often a run that no replica takes is offered again, and how long."""
+
+HEARD_S = 0.25
+"""How often an explanation from which nothing comes looks whether anybody still waits for it."""
 
 CLOSE_S = 3.0
 """How long the end waits for threads that read from replicas to come back."""
@@ -91,17 +97,20 @@ class Cluster:
         return ReplicaLine(lambda: self._calls.begin(lambda: handle.decode.remote(asked)), self._refused)
 
     def explaining(self, source: str, work: Callable[..., Any], run_id: str, events: Sequence[Event]) -> Explaining[Any]:
-        """Yield how far an explanation is and return its answer; closing it stops the work there."""
+        """Yield how far an explanation is, every ``HEARD_S`` at least, and return its answer; closing it stops the work there."""
         handle, answered, call = self._explaining.options(stream=True, multiplexed_model_id=source), None, None
+        progress = Progress(0, 0)
         try:
             call = self._calls.begin(lambda: handle.explain.remote(work, run_id, [*to_lines(events)]))
-            for told in call:
-                if "refused" in told:
+            for told in call.in_time(HEARD_S):
+                if told is None:
+                    yield progress
+                elif "refused" in told:
                     raise refusal(told["refused"])
-                if "answer" in told:
+                elif "answer" in told:
                     answered = told["answer"]
                 else:
-                    yield Progress(told["done"], told["total"])
+                    yield (progress := Progress(told["done"], told["total"]))
         except Full:
             raise BusyError("As many explanations wait for a replica as may.", "Try again in a few seconds.") from None
         except Lost as error:
@@ -185,20 +194,20 @@ def _joined(settings: Settings) -> bool:
 
 
 def _started(ray: Any, settings: Settings) -> bool:
-    common = {"namespace": APP, "log_to_driver": False, "logging_level": logging.WARNING}
-    if settings.ray_address:
-        try:
-            ray.init(address=settings.ray_address, **common)
-        except (ConnectionError, RuntimeError, ValueError) as error:
-            raise AppError(f"No Ray answers at {settings.ray_address} ({type(error).__name__}).",
-                           "Start one with: ray start --head, or leave out --ray-address.") from error
-        return False
     replicas = settings.replicas_max + 1
-    ray.init(
-        address="local", include_dashboard=False, num_cpus=max(os.cpu_count() or 1, replicas * settings.replica_cpus),
-        object_store_memory=STORE_BYTES, **common,
-    )
-    return True
+    asked = {"address": settings.ray_address} if settings.ray_address else {
+        "address": "local", "include_dashboard": False, "num_cpus": max(os.cpu_count() or 1, replicas * settings.replica_cpus),
+        "object_store_memory": STORE_BYTES,
+    }
+    try:
+        ray.init(namespace=APP, log_to_driver=False, logging_level=logging.WARNING, **asked)
+    except (OSError, RuntimeError, ValueError, ray.exceptions.RayError) as error:
+        kind = type(error).__name__
+        if settings.ray_address:
+            raise AppError(f"No Ray answers at {settings.ray_address} ({kind}).",
+                           "Start one with: ray start --head; where it asks for a token, give that as RAY_AUTH_TOKEN; or leave out --ray-address.") from error
+        raise AppError(f"Ray could not be started here ({kind}).", "Its logs are under /tmp/ray/session_latest/logs; or leave out --engine.") from error
+    return not settings.ray_address
 
 
 def _deployed(settings: Settings) -> tuple[Any, Any]:
@@ -213,7 +222,7 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
         settings, auth="", engine="local", open_models="hub", max_running=settings.replica_runs, max_queued=1024, visitor_runs=1024,
     )
     kinds = {f"{APP}-{kind.__name__.lower()}": (kind, most) for kind, most in ((Decoding, settings.replicas_max), (Explainer, 1))}
-    running = serve.status().applications
+    running = _coming(serve)
     targets = []
     for name, (kind, most) in kinds.items():
         if name not in running:
@@ -221,20 +230,39 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
             targets.append(serve.RunTarget(made.bind(inside), name, route_prefix=None))
     if targets:
         serve.run_many(targets, wait_for_applications_running=False)
-    _wait_for(serve, kinds)
+    _wait_for(serve, kinds, [target.name for target in targets])
     decoding, explaining = map(serve.get_app_handle, kinds)
     return decoding, explaining
 
 
-def _wait_for(serve: Any, names: Iterable[str]) -> None:
-    """Wait until the applications have their replicas; raises ``AppError`` when they get none."""
+def _coming(serve: Any) -> dict[str, Any]:
+    """Return the applications that have their replicas, or may get them."""
+    return {name: item for name, item in serve.status().applications.items() if _state(item) not in VAIN}
+
+
+def _state(item: Any) -> str:
+    return str(getattr(item.status, "value", item.status))
+
+
+def _ready(item: Any) -> bool:
+    """Tell whether an application has its replicas; Serve says so itself only once those before them are gone, too."""
+    states = [{str(getattr(state, "value", state)) for state in part.replica_states} for part in item.deployments.values()]
+    return _state(item) == "RUNNING" or bool(states) and all("RUNNING" in kinds <= {"RUNNING", "STOPPING"} for kinds in states)
+
+
+def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
+    """Wait until the applications have their replicas; raises ``AppError`` when they get none, and takes down those ``made`` here."""
     until, names = time.monotonic() + START_S, list(names)
     while True:
-        found = [serve.status().applications[name] for name in names]
-        states = {str(getattr(item.status, "value", item.status)) for item in found}
-        if states == {"RUNNING"}:
+        there = serve.status().applications
+        found = [there[name] for name in names if name in there]
+        states = {*map(_state, found), *("DELETING" for name in names if name not in there)}
+        if len(found) == len(names) and all(map(_ready, found)):
             return
-        if "DEPLOY_FAILED" in states or time.monotonic() > until:
+        if states & VAIN or time.monotonic() > until:
+            for name in made:  # they would be in the way of the next start, which may ask for what there is
+                serve.delete(name, _blocking=False)  # Serve takes minutes over a replica that never was
+            serve.status()  # answered after those: this program may end now
             said = " ".join(part.message for item in found for part in item.deployments.values() if part.message)
             raise AppError(f"Ray gave no replica what it needs: {said[:400] or ', '.join(sorted(states))}",
                            "See that its nodes have the cores and GPUs of --replica-cpus and --replica-gpus, and this program.")

@@ -180,3 +180,5 @@ class _Run:
         except Exception:
             log.exception("The line of a run failed.")
             self._arrived.put((self, AppError(FAILED)))
+        finally:
+            self.close()  # a replica whose run is another one would go on with it; nothing happens to a line that is over

@@ -81,7 +81,11 @@ class Replica:
     async def hold(self, source: str) -> Held:
         """Return the model of a source, loading it when needed; raises ``ModelError``."""
         name = (await self._aside(self._shelf.open, source)).name
-        return Held(name, await self._aside(self._shelf.load, name), self._shelf.put_away)
+        return Held(name, await self._aside(self._shelf.load, name), self.forget)
+
+    def forget(self, name: str) -> None:
+        """Let go of a model; its memory is free once nothing works on it."""
+        self._shelf.put_away(name)
 
     async def held(self, source: str) -> Held:
         """Return what ``hold`` does, from as many models as a replica keeps (``with_models``)."""
@@ -100,6 +104,10 @@ class Decoding(Replica):
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
         self._engine = LocalEngine(settings, shelf=self._shelf)
+
+    def forget(self, name: str) -> None:
+        """Let go of a model, here and where the engine keeps its runs."""
+        self._engine.let_go(name)
 
     async def facts(self) -> Mapping[str, Any]:
         """Return what a front end shows of a model that it has not loaded, or the refusal."""
@@ -142,7 +150,8 @@ class Explaining(Replica):
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._bureau = Bureau(settings.replica_runs, settings.pass_time_s, threads=settings.threads)
+        # Serve lets so many in; as many again, whose readers left, may still be at their last piece.
+        self._bureau = Bureau(2 * settings.replica_runs, settings.pass_time_s, threads=settings.threads)
 
     async def explain(self, work: Callable[..., Any], run_id: str, lines: Iterable[str]) -> AsyncIterator[dict[str, Any]]:
         """Yield how far ``work(model, run_id, events)`` is, then its ``answer`` or the refusal; a reader who leaves stops it."""

@@ -60,17 +60,14 @@ def _beyond(events: Iterable[Event], told: list[Event]) -> Iterator[Event]:
             if not same_run((told[at],), (event,)):
                 raise Differs(f"The run went on at another replica, which made event {at + 1} otherwise than the first, so it was ended; "
                               "what it had written is kept.", "Run it again; the replicas must have the same weights, versions and devices.")
-            late_s = _seconds(told[at]) - _seconds(event)
+            if isinstance(event, Step):  # of a run, only steps and the end say when they were
+                late_s = told[at].elapsed_s - event.elapsed_s
             continue
         told.append(_later(event, late_s))
         yield told[-1]
         if isinstance(event, End):
             return
     raise Lost("its events stopped before the end")
-
-
-def _seconds(event: Event) -> float:
-    return event.elapsed_s if isinstance(event, Step) else 0.0
 
 
 def _later(event: Event, seconds: float) -> Event:

@@ -109,7 +109,7 @@ def test_tab_goes_round_the_whole_page(real: Site, visit: Visit) -> None:
     for name in ("run", "Playhead", "Speed", "Copy", "Keyboard", "Answer as text"):
         assert name in seen, (name, seen)
     assert seen[-1] == "What do I see?", "the focus does not reach the end of the page"
-    assert page.evaluate("document.querySelectorAll('.options').length") == 0  # no menu stays open behind it
+    expect(page.locator(".options")).to_have_count(0)  # no menu stays open behind it
 
 
 def test_every_control_has_a_name_and_is_large_enough(real: Site, visit: Visit) -> None:

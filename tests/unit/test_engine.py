@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -14,6 +16,7 @@ from backend.events import End, RunRequest, Start, Step
 from backend.models.catalogue import CARDS
 from backend.settings import Settings
 from tests.conftest import WAIT_S, FakeModel
+from tests.load.conftest import until
 
 NAME = "tiny-diffusion"
 
@@ -234,6 +237,33 @@ def test_a_model_with_runs_is_not_unloaded(open_engine: Start_, gated: GatedMode
         finished(run)
     engine.unload(NAME)
     assert not engine.ready(NAME)
+
+
+def test_a_model_that_is_let_go_ends_its_runs_first_and_then_frees_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    made: list[weakref.ref[GatedModel]] = []
+    permits, entered = threading.Semaphore(0), threading.Semaphore(0)
+
+    def load(name: str, **_: object) -> GatedModel:
+        model = GatedModel()
+        model.permits, model.entered = permits, entered
+        made.append(weakref.ref(model))
+        return model
+
+    monkeypatch.setattr("backend.models.loading.load_model", load)
+    engine = LocalEngine(Settings())
+    try:
+        run = engine.submit(NAME, ask())
+        assert entered.acquire(timeout=WAIT_S)
+        engine.let_go(NAME)
+        assert not engine.ready(NAME)
+        permits.release(8)
+        assert finished(run)[-1].reason == "done"
+        until(lambda: gc.collect() >= 0 and made[0]() is None)
+        permits.release(8)
+        assert finished(engine.submit(NAME, ask()))[-1].reason == "done" and made[1]().passes == 8
+    finally:
+        permits.release(10_000)
+        engine.close()
 
 
 def test_what_does_not_fit_a_model_is_found_without_a_run(open_engine: Start_) -> None:

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+import gc
 import importlib.util
+import re
 import threading
+import weakref
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
+from types import SimpleNamespace
 
 import pytest
 
@@ -15,10 +21,15 @@ from backend import RunRequest, load_model, run, same_run
 from backend.canvas import steps_of
 from backend.engine import LocalEngine
 from backend.errors import AppError, BusyError, ModelError, Problem, RequestError
-from backend.events import End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
+from backend.events import Branch, End, Event, Fork, from_json, request_from_json, request_to_json, to_lines
+from backend.explanations.base import Progress
+from backend.explanations.jobs import Bureau
+from backend.explanations.latest import Superseded
 from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
 from backend.models.loading import load_face
+from backend.rays import cluster
 from backend.rays.calls import Calls
+from backend.rays.cluster import Cluster
 from backend.rays.courier import Courier
 from backend.rays.engine import RayEngine
 from backend.rays.resume import RESUMES, Differs, Lost, ended_here, resumed
@@ -27,6 +38,7 @@ from backend.requests import prepare
 from backend.settings import Settings
 from benchmarks.browser import free_port
 from tests.conftest import WAIT_S, FakeModel
+from tests.load.conftest import until
 
 REQUEST = RunRequest("llada", prompt="2+2=", length=6, seed=5, settings={"temperature": 1.0})
 NAME = "tiny-diffusion"
@@ -120,6 +132,21 @@ def test_the_times_of_a_run_go_on_from_those_of_the_first_replica() -> None:
     events = tuple(resumed(lambda: next(lines)))
     assert [step.elapsed_s for step in steps_of(events)] == [10, 20, 30, 31, 32, 33]
     assert events[-1].totals.elapsed_s == 34
+
+
+def test_the_times_go_on_where_the_last_event_that_was_told_has_none() -> None:
+    start, *steps, end = alone()
+    branch = Branch(1, 0, 2, -0.5, True)
+
+    def timed(seconds: float, count: int) -> Iterator[Event]:
+        events = [start, *(replace(step, elapsed_s=step.index * seconds) for step in steps[:2]), branch,
+                  *(replace(step, elapsed_s=step.index * seconds) for step in steps[2:]), replace(end, totals=replace(end.totals, elapsed_s=7 * seconds))]
+        yield from events[:count]
+
+    lines = iter([timed(10.0, 4), timed(1.0, 9)])
+    events = tuple(resumed(lambda: next(lines)))
+    assert events[3] == branch and [step.elapsed_s for step in steps_of(events)] == [10, 20, 21, 22, 23, 24]
+    assert events[-1].totals.elapsed_s == 25
 
 
 @pytest.mark.parametrize("count", range(8))
@@ -226,6 +253,14 @@ def test_a_refusal_of_the_replica_ends_the_run_with_its_sentence(begin: Begin) -
     assert (end.reason, end.message) == ("error", "No replica took the run. Try again in a minute.")
 
 
+def test_a_replica_that_makes_another_run_of_it_does_not_go_on_with_that(begin: Begin) -> None:
+    lines = [Broken(REQUEST, 4), Broken(replace(REQUEST, seed=6))]
+    coming = iter(lines)
+    end = finished(begin(lambda name, request: next(coming)).submit(NAME, REQUEST))[-1]
+    assert end.reason == "error" and "made event 1 otherwise" in end.message
+    assert lines[1].closed.wait(WAIT_S)
+
+
 def test_a_fault_on_the_way_ends_the_run_and_the_next_one_is_right(begin: Begin) -> None:
     def ask(name: str, request: RunRequest) -> Broken:
         if request.seed == 1:
@@ -288,6 +323,160 @@ def test_after_shutting_nothing_is_begun_or_cancelled() -> None:
     assert answers.cancels == before
     with pytest.raises(Lost):
         calls.begin(lambda: pytest.fail("A call was begun."))
+
+
+def test_a_reader_that_leaves_a_call_ends_it_at_its_replica() -> None:
+    calls, answers = Calls(), Answers()
+    reading = iter(calls.begin(lambda: answers))
+    next(reading)
+    reading.close()
+    assert answers.cancels == 1 and calls.shut(0.0)
+
+
+# -- explanations that are computed elsewhere ------------------------------------------------------------------------
+
+
+class Silent(Answers):
+    """What a call answers ``first``; then it waits for a replica until it is cancelled."""
+
+    def __init__(self, *first: dict[str, object]) -> None:
+        super().__init__()
+        self._first, self.read = first, threading.Event()
+
+    def __iter__(self) -> Iterator[dict[str, object]]:
+        self.read.set()
+        yield from self._first
+        assert self.cancelled.wait(WAIT_S)
+
+
+def cluster_of(*answers: Silent) -> Cluster:
+    """Return a cluster whose calls for explanations have these answers, one after the other."""
+    found, coming = Cluster.__new__(Cluster), iter(answers)
+    found._calls = Calls()
+    handle = SimpleNamespace(explain=SimpleNamespace(remote=lambda *asked: next(coming)))
+    found._explaining = SimpleNamespace(options=lambda **options: handle)
+    return found
+
+
+def test_closing_an_explanation_ends_its_call_once() -> None:
+    answers = Silent({"done": 1, "total": 4})
+    far = cluster_of(answers)
+    explaining = far.explaining(NAME, len, "run", alone())
+    assert next(explaining) == Progress(1, 4)
+    explaining.close()
+    assert answers.cancels == 1 and far._calls.shut(WAIT_S)
+
+
+def test_an_explanation_that_waits_for_a_replica_is_ended_once_its_reader_leaves() -> None:
+    answers = Silent()
+    job = Bureau(in_turn=False).begin("here", cluster_of(answers).explaining(NAME, len, "run", alone()))
+    job.leave()
+    assert job.over.wait(WAIT_S) and isinstance(job.error, Superseded) and answers.cancels == 1
+
+
+def test_explanations_that_wait_for_a_replica_make_way_for_the_newest_of_their_place() -> None:
+    answers = [Silent(), Silent(), Silent()]
+    bureau, far = Bureau(in_turn=False), cluster_of(*answers)
+    jobs = []
+    for one in answers:
+        jobs.append(bureau.begin("here", far.explaining(NAME, len, "run", alone())))
+        assert one.read.wait(WAIT_S)
+    assert all(job.over.wait(WAIT_S) for job in jobs[:2]) and [one.cancels for one in answers] == [1, 1, 0]
+    jobs[2].leave()
+    assert jobs[2].over.wait(WAIT_S)
+
+
+# -- starting on a cluster where others have been ---------------------------------------------------------------------
+
+
+class Serving:
+    """What is asked of Serve while it starts: applications, their states and those of their ``replicas``; the ``deleted`` are gone."""
+
+    def __init__(self, replicas: tuple[str, ...] = (), **states: str) -> None:
+        self._states, self._replicas, self.deleted = states, dict.fromkeys(replicas, 1), []
+
+    def status(self) -> SimpleNamespace:
+        part = SimpleNamespace(message="No node has 4 GPUs.", replica_states=self._replicas)
+        return SimpleNamespace(applications={
+            name: SimpleNamespace(status=state, deployments={"one": part}) for name, state in self._states.items() if name not in self.deleted})
+
+    def delete(self, name: str, _blocking: bool) -> None:
+        self.deleted.append(name)
+
+
+def test_what_could_not_be_deployed_is_taken_down_and_what_others_deployed_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Serving(ours="DEPLOY_FAILED", theirs="RUNNING")
+    with pytest.raises(AppError, match="what it needs: No node has 4 GPUs."):
+        cluster._wait_for(failed, ["ours", "theirs"], ["ours"])
+    assert failed.deleted == ["ours"]
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    late = Serving(ours="DEPLOYING", theirs="DEPLOYING")
+    with pytest.raises(AppError):
+        cluster._wait_for(late, ["ours", "theirs"], ["ours"])
+    assert late.deleted == ["ours"]
+    cluster._wait_for(Serving(ours="RUNNING", theirs="RUNNING"), ["ours", "theirs"], ["ours"])
+
+
+@pytest.mark.parametrize(("replicas", "ready"), [
+    (("RUNNING",), True), (("RUNNING", "STOPPING"), True), (("RUNNING", "STARTING"), False), (("STOPPING",), False), ((), False),
+])
+def test_replicas_of_a_start_before_that_are_still_going_are_not_waited_for(
+    monkeypatch: pytest.MonkeyPatch, replicas: tuple[str, ...], ready: bool
+) -> None:
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    with contextlib.nullcontext() if ready else pytest.raises(AppError):
+        cluster._wait_for(Serving(replicas, ours="DEPLOYING"), ["ours"], ["ours"])
+
+
+def test_applications_that_came_to_nothing_are_not_waited_for_but_deployed_anew() -> None:
+    found = cluster._coming(Serving(a="RUNNING", b="DEPLOYING", c="DEPLOY_FAILED", d="DELETING", e="UNHEALTHY"))
+    assert {*found} == {"a", "b", "e"}
+
+
+def test_an_application_that_is_taken_down_meanwhile_is_not_waited_for() -> None:
+    with pytest.raises(AppError, match="Ray gave no replica"):
+        cluster._wait_for(Serving(ours="RUNNING"), ["ours", "theirs"], [])
+
+
+class AuthenticationError(Exception):
+    """Stands for the error of this name, which is a ``RayError``."""
+
+
+@pytest.mark.parametrize(("address", "error", "said"), [
+    ("head:6379", ConnectionError(), "No Ray answers at head:6379 (ConnectionError)."),
+    ("head:6379", AuthenticationError(), "No Ray answers at head:6379 (AuthenticationError)."),
+    ("", AuthenticationError(), "Ray could not be started here (AuthenticationError)."),
+    ("", RuntimeError(), "Ray could not be started here (RuntimeError)."),
+    ("", TimeoutError(), "Ray could not be started here (TimeoutError)."),
+])
+def test_a_ray_that_does_not_come_is_told_in_one_sentence_with_the_remedy(address: str, error: Exception, said: str) -> None:
+    def init(**asked: object) -> None:
+        raise error
+
+    ray = SimpleNamespace(init=init, exceptions=SimpleNamespace(RayError=AuthenticationError))
+    with pytest.raises(AppError, match=re.escape(said)) as met:
+        cluster._started(ray, Settings(engine="ray", ray_address=address))
+    assert ("RAY_AUTH_TOKEN" if address else "--engine") in met.value.remedy
+
+
+# -- replicas --------------------------------------------------------------------------------------------------------
+
+
+def test_a_model_that_a_decoding_replica_lets_go_leaves_its_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray")
+    from backend.rays.replica import Decoding
+
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: FakeModel())
+    replica = Decoding(Settings())
+    try:
+        held = asyncio.run(replica.hold(NAME))
+        assert same_run(finished(replica._engine.submit(NAME, REQUEST)), alone())
+        model, held.model = weakref.ref(held.model), None
+        held.__del__()  # as Serve does
+        until(lambda: gc.collect() >= 0 and model() is None)
+        assert same_run(finished(replica._engine.submit(NAME, REQUEST)), alone())
+    finally:
+        replica._engine.close()
 
 
 # -- what travels, and what is there without Ray --------------------------------------------------------------------
