@@ -301,7 +301,8 @@ class LocalEngine:
             self.pauses.expire()
             self.pauses.tell()
             released = self.pauses.release(groups_of(self._decoding()), self._settings.max_running)
-            self._unloaded -= (unloaded := self._vacated())
+            unloaded = self._unloaded - {handle.model_name for handle, _ in self._running.values()}
+            self._unloaded -= self._vacated()  # a run that waits may still bring the model that was let go
             ended, self._cancels = self._cancels | self._unread(), {}
             for handle in self._queued.drop(ended):
                 self._over(handle, ended_by("cancelled", ended[handle.id]))

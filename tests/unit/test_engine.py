@@ -208,6 +208,18 @@ def test_an_unloaded_model_is_loaded_again_by_the_next_run(monkeypatch: pytest.M
     assert finished(engine.submit(NAME, ask()))[-1].reason == "done" and fresh.passes == 8
 
 
+def test_a_run_that_comes_before_the_owner_hears_of_the_unloading_gets_the_new_model(
+    monkeypatch: pytest.MonkeyPatch, open_engine: Start_
+) -> None:
+    engine, fresh = open_engine(FakeModel()), FakeModel()
+    finished(engine.submit(NAME, ask()))
+    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: fresh)
+    with engine._wake:  # the owner thread looks only afterwards
+        engine.unload(NAME)
+        run = engine.submit(NAME, ask())
+    assert finished(run)[-1].reason == "done" and fresh.passes == 8
+
+
 def test_a_model_unloaded_while_a_request_is_checked_still_runs_it_and_harms_no_other(
     monkeypatch: pytest.MonkeyPatch, open_engine: Start_
 ) -> None:
