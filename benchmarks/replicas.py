@@ -48,7 +48,7 @@ def main() -> None:
 def settings(replicas: int) -> Settings:
     """Return the settings of both engines."""
     return Settings(replicas_min=replicas, replicas_max=replicas, replica_runs=REPLICA_RUNS, replica_cpus=0, max_running=RUNS,
-                    max_queued=RUNS, visitor_runs=RUNS)
+                    max_queued=RUNS, visitor_runs=RUNS, unread_s=3600)  # they are read at their ends only
 
 
 def measure(local: LocalEngine, engine: RayEngine, count: int, pairs: int) -> None:
