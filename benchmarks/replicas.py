@@ -48,7 +48,7 @@ def main() -> None:
 def settings(replicas: int) -> Settings:
     """Return the settings of both engines."""
     return Settings(replicas_min=replicas, replicas_max=replicas, replica_runs=REPLICA_RUNS, replica_cpus=0, max_running=RUNS,
-                    max_queued=RUNS, visitor_runs=RUNS)
+                    max_queued=RUNS, visitor_runs=RUNS, unread_s=3600)  # they are read at their ends only
 
 
 def measure(local: LocalEngine, engine: RayEngine, count: int, pairs: int) -> None:
@@ -61,8 +61,9 @@ def measure(local: LocalEngine, engine: RayEngine, count: int, pairs: int) -> No
     for _ in range(pairs):
         near_s, near = together(local, requests)
         far_s, far = together(engine, requests)
-        if not all(map(same_run, near, far)):
-            raise ValueError("A run differs between the engines.")
+        for one, other in zip(near, far, strict=True):
+            if not same_run(one, other):
+                raise ValueError(f"A run differs between the engines; it ended here with {one[-1]}, there with {other[-1]}.")
         ratios.append(near_s / far_s)
         alone_near, alone_far = alone(local, requests[0]), alone(engine, requests[0])
         nears_ms.append(1000 * alone_near[1] / LENGTH)
