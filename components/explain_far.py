@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from backend.explanations.base import Explaining
     from backend.models.base import Model
 
+POINTED = "plan_attribution"
+"""The planner whose answers are asked for again with more points; here, too, no other one has a half."""
+
 
 def parts(
     engine: Elsewhere, name: str, planner: Callable[..., Any], run_id: str, events: Events, query: Query,
@@ -30,14 +33,16 @@ def parts(
     named = planner.func if isinstance(planner, partial) else planner
     key = (run_id, named.__name__, len(events), start_of(events).model.weights_hash)
     work = engine.explaining(name, partial(answering, planner, query), run_id, events)
-    half = _halved(dict(query.asked))
+    half = _halved(dict(query.asked)) if named.__name__ == POINTED else None
     # How long it took stands in the text.
     return (*key, *query.asked), work, lambda text, _: json.loads(text), half and (*key, *half)
 
 
 def _halved(asked: dict[str, str]) -> tuple[tuple[str, str], ...] | None:
     points = asked.get("n_steps", "")
-    half = half_of(asked.get("method", ""), int(points)) if WHOLE.fullmatch(points) else None
+    # Keys hold the text as given: of all the ways to write a number, one has a half, or each would be answered free of charge.
+    usual = WHOLE.fullmatch(points) is not None and points == str(int(points))
+    half = half_of(asked.get("method", ""), int(points)) if usual else None
     return None if half is None else tuple(sorted((asked | {"n_steps": str(half)}).items()))
 
 

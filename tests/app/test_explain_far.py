@@ -91,3 +91,15 @@ def test_more_points_of_an_answer_from_elsewhere_begin_nothing_either(decoded, t
     with TestClient(application(Settings(starts_per_minute=1), FarEngine(decoded, tiny, engine.model))) as opened:
         ask = f"/runs/{RUN_ID}/attribution?position={at}&step=2&method=integrated_gradients&n_steps="
         assert [opened.get(f"{ask}{points}").status_code for points in (4, 8, 8, 4, 10)] == [200, 200, 200, 200, 429]
+
+
+@pytest.mark.parametrize(("asked", "points"), [
+    ("attribution_matrix?method=integrated_gradients&n_steps=", ("2", "4")),
+    ("faithfulness?position={at}&step=2&method=integrated_gradients&n_steps=", ("2", "4")),
+    ("attribution?position={at}&step=2&method=integrated_gradients&n_steps=", ("1", "02")),
+], ids=["matrix", "faithfulness", "text"])
+def test_what_costs_as_much_here_is_no_freer_elsewhere(decoded, tiny, engine, asked: str, points: tuple[str, str]) -> None:
+    at = steps_of(decoded)[1].writes[0][0]
+    with TestClient(application(Settings(starts_per_minute=1), FarEngine(decoded, tiny, engine.model))) as opened:
+        ask = f"/runs/{RUN_ID}/{asked.format(at=at)}"
+        assert [opened.get(f"{ask}{given}").status_code for given in points] == [200, 429]
