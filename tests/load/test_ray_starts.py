@@ -10,7 +10,9 @@ from collections.abc import Iterator
 
 import pytest
 
-os.environ |= {"RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0"}  # as the engine sets them
+os.environ |= {  # as the engine sets them
+    "RAY_USAGE_STATS_ENABLED": "0", "RAY_ENABLE_AUTO_CONNECT": "0", "RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "GRPC_ENABLE_FORK_SUPPORT": "0",
+}
 ray = pytest.importorskip("ray")
 
 from backend import RunRequest, load_model, run, same_run  # noqa: E402
