@@ -80,7 +80,12 @@ class Call:
         Whoever leaves it cancels the call, so that the thread that reads comes back.
         """
         arrived: queue.SimpleQueue[tuple[Any] | Exception | None] = queue.SimpleQueue()
-        threading.Thread(target=self._read, args=(arrived.put,), name="unmask-call", daemon=True).start()
+        try:
+            threading.Thread(target=self._read, args=(arrived.put,), name="unmask-call", daemon=True).start()
+        except BaseException:  # nobody will read it
+            self.cancel()
+            self._calls.over(self)
+            raise
         while True:
             try:
                 came = arrived.get(timeout=seconds)

@@ -9,7 +9,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import replace
 
@@ -52,7 +54,7 @@ def resumed(ask: Callable[[], Iterable[Event]]) -> Iterator[Event]:
 
 def _beyond(events: Iterable[Event], told: list[Event]) -> Iterator[Event]:
     """Yield the events that come after those ``told``, which they must begin with, and add them to these."""
-    known, late_s = len(told), 0.0
+    known, late_s, events = len(told), 0.0, iter(events)
     for at, event in enumerate(events):
         if isinstance(event, End) and event.reason == "cancelled":
             raise Lost("its replica ended it")  # nobody asked for that here: whoever cancels closes the line
@@ -66,6 +68,8 @@ def _beyond(events: Iterable[Event], told: list[Event]) -> Iterator[Event]:
         told.append(_later(event, late_s))
         yield told[-1]
         if isinstance(event, End):
+            with contextlib.suppress(Lost):  # the run is whole
+                deque(events, maxlen=0)  # a line that is left before it is over cancels its call
             return
     raise Lost("its events stopped before the end")
 

@@ -10,6 +10,7 @@ import re
 import threading
 import weakref
 from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
 from dataclasses import replace
 from functools import partial
 from types import SimpleNamespace
@@ -29,7 +30,7 @@ from backend.holding import GO_ON, ONE_STEP, PAUSE, Breakpoint
 from backend.models.loading import load_face
 from backend.rays import cluster
 from backend.rays.calls import Calls
-from backend.rays.cluster import Cluster
+from backend.rays.cluster import Cluster, ReplicaLine
 from backend.rays.courier import Courier
 from backend.rays.engine import RayEngine
 from backend.rays.resume import RESUMES, Differs, Lost, ended_here, resumed
@@ -330,6 +331,44 @@ def test_a_reader_that_leaves_a_call_ends_it_at_its_replica() -> None:
     reading = iter(calls.begin(lambda: answers))
     next(reading)
     reading.close()
+    assert answers.cancels == 1 and calls.shut(0.0)
+
+
+class Told(Answers):
+    """The answers of a replica that tells a whole run in two pieces, then ends, or is ``lost`` after its end."""
+
+    def __init__(self, lost: bool = False) -> None:
+        super().__init__()
+        self._lost = lost
+
+    def __iter__(self) -> Iterator[list[str]]:
+        lines = [*to_lines(alone())]
+        yield lines[:3]
+        yield lines[3:]
+        if self._lost:
+            raise CancelledError
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_run_that_ends_well_is_read_to_its_end_and_nothing_is_cancelled(lost: bool) -> None:
+    if lost:
+        pytest.importorskip("ray")  # its errors are looked at
+    calls, answers = Calls(), Told(lost)
+    line = ReplicaLine(lambda: calls.begin(lambda: answers), lambda: pytest.fail("It was refused."))
+    assert same_run(tuple(resumed(lambda: line)), alone())
+    line.close()
+    assert answers.cancels == 0 and calls.shut(0.0)
+
+
+def test_a_call_whose_thread_does_not_start_is_over(monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(thread: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    calls, answers = Calls(), Answers()
+    call = calls.begin(lambda: answers)
+    monkeypatch.setattr(threading.Thread, "start", start)
+    with pytest.raises(RuntimeError, match="new thread"):
+        next(call.in_time(WAIT_S))
     assert answers.cancels == 1 and calls.shut(0.0)
 
 
