@@ -41,6 +41,9 @@ UP_S, DOWN_S = 5.0, 120.0
 START_S, LOOK_S = 300.0, 0.2
 """How long the first replicas may take to be there, and how often that is looked at."""
 
+LOADING = "to initialize"
+"""What Serve's message of a deployment says while a replica has its place and loads; one without a place waits "to be scheduled"."""
+
 VAIN = {"DEPLOY_FAILED", "DELETING"}
 """States of an application that comes to nothing: the next start deploys it anew."""
 
@@ -250,8 +253,16 @@ def _ready(item: Any) -> bool:
     return _state(item) == "RUNNING" or bool(states) and all("RUNNING" in kinds <= {"RUNNING", "STOPPING"} for kinds in states)
 
 
+def _loads(item: Any) -> bool:
+    """Tell whether all that an application lacks is that its replicas come to the end of their loading."""
+    return _state(item) == "DEPLOYING" and any(LOADING in part.message for part in item.deployments.values())
+
+
 def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
-    """Wait until the applications have their replicas; raises ``AppError`` when they get none, and takes down those ``made`` here."""
+    """Wait until the applications have their replicas; raises ``AppError`` when they get none, and takes down those ``made`` here.
+
+    Those that only load for longer than ``START_S`` stay, for the next start.
+    """
     until, names = time.monotonic() + START_S, list(names)
     while True:
         there = serve.status().applications
@@ -259,7 +270,11 @@ def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
         states = {*map(_state, found), *("DELETING" for name in names if name not in there)}
         if len(found) == len(names) and all(map(_ready, found)):
             return
-        if states & VAIN or time.monotonic() > until:
+        late = time.monotonic() > until
+        if late and not states & VAIN and all(_ready(item) or _loads(item) for item in found):
+            raise AppError(f"The replicas have their places, but still load their model after {START_S:g} s; they go on with it.",
+                           "Start again in a few minutes; the logs of the replicas say more.")
+        if late or states & VAIN:
             for name in made:  # they would be in the way of the next start, which may ask for what there is
                 serve.delete(name, _blocking=False)  # Serve takes minutes over a replica that never was
             serve.status()  # answered after those: this program may end now

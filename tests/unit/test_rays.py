@@ -431,13 +431,14 @@ def test_explanations_that_wait_for_a_replica_make_way_for_the_newest_of_their_p
 class Serving:
     """What is asked of Serve while it starts: applications, their states and those of their ``replicas``; the ``deleted`` are gone."""
 
-    def __init__(self, replicas: tuple[str, ...] = (), **states: str) -> None:
+    def __init__(self, replicas: tuple[str, ...] = (), said: str | dict[str, str] = "No node has 4 GPUs.", **states: str) -> None:
         self._states, self._replicas, self.deleted = states, dict.fromkeys(replicas, 1), []
+        self._said = dict.fromkeys(states, said) if isinstance(said, str) else said
 
     def status(self) -> SimpleNamespace:
-        part = SimpleNamespace(message="No node has 4 GPUs.", replica_states=self._replicas)
         return SimpleNamespace(applications={
-            name: SimpleNamespace(status=state, deployments={"one": part}) for name, state in self._states.items() if name not in self.deleted})
+            name: SimpleNamespace(status=state, deployments={"one": SimpleNamespace(message=self._said[name], replica_states=self._replicas)})
+            for name, state in self._states.items() if name not in self.deleted})
 
     def delete(self, name: str, _blocking: bool) -> None:
         self.deleted.append(name)
@@ -454,6 +455,34 @@ def test_what_could_not_be_deployed_is_taken_down_and_what_others_deployed_stays
         cluster._wait_for(late, ["ours", "theirs"], ["ours"])
     assert late.deleted == ["ours"]
     cluster._wait_for(Serving(ours="RUNNING", theirs="RUNNING"), ["ours", "theirs"], ["ours"])
+
+
+SCHEDULED = "Deployment 'one' has 1 replicas that have taken more than 30s to be scheduled. This may be due to ..."  # as Serve says it
+INITIALIZE = "Deployment 'one' has 1 replicas that have taken more than 30s to initialize.\nThis may be caused by a slow __init__ ..."
+
+
+@pytest.mark.parametrize("state", ["DEPLOYING", "RUNNING"])
+def test_what_is_only_slow_to_load_goes_on_and_is_there_for_the_next_start(monkeypatch: pytest.MonkeyPatch, state: str) -> None:
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    slow = Serving(said=INITIALIZE, a="DEPLOYING", b=state)
+    with pytest.raises(AppError, match="still load their model after 0 s; they go on with it. Start again"):
+        cluster._wait_for(slow, ["a", "b"], ["a", "b"])
+    assert slow.deleted == []
+
+
+@pytest.mark.parametrize(("said", "states"), [
+    ({"a": INITIALIZE, "b": SCHEDULED}, {"a": "DEPLOYING", "b": "DEPLOYING"}),
+    ({"a": INITIALIZE, "b": ""}, {"a": "DEPLOYING", "b": "DEPLOYING"}),
+    ({"a": INITIALIZE, "b": INITIALIZE}, {"a": "DEPLOYING", "b": "DEPLOY_FAILED"}),
+])
+def test_where_one_of_them_finds_no_place_none_of_them_stays(
+    monkeypatch: pytest.MonkeyPatch, said: dict[str, str], states: dict[str, str]
+) -> None:
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    placeless = Serving(said=said, **states)
+    with pytest.raises(AppError, match="Ray gave no replica what it needs"):
+        cluster._wait_for(placeless, ["a", "b"], ["a", "b"])
+    assert placeless.deleted == ["a", "b"]
 
 
 @pytest.mark.parametrize(("replicas", "ready"), [
