@@ -120,7 +120,10 @@ class LocalEngine:
             self.let_go(name)
 
     def let_go(self, name: str) -> None:
-        """Forget a model; runs on it go on, and its memory is free after the last of them."""
+        """Forget a model; runs on it go on, and its memory is free after the last of them.
+
+        Loaded again under its name before that, it is there twice: runs that begin meanwhile join the old ones and are decoded by the old model.
+        """
         with self._wake:
             self._shelf.put_away(name)
             self._unloaded.add(name)

@@ -233,7 +233,7 @@ def _deployed(settings: Settings) -> tuple[Any, Any]:
             targets.append(serve.RunTarget(made.bind(inside), name, route_prefix=None))
     if targets:
         serve.run_many(targets, wait_for_applications_running=False)
-    _wait_for(serve, kinds, [target.name for target in targets])
+    _wait_for(serve, kinds, [target.name for target in targets], own=not settings.ray_address)
     decoding, explaining = map(serve.get_app_handle, kinds)
     return decoding, explaining
 
@@ -258,10 +258,11 @@ def _loads(item: Any) -> bool:
     return _state(item) == "DEPLOYING" and any(LOADING in part.message for part in item.deployments.values())
 
 
-def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
+def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str], own: bool = False) -> None:
     """Wait until the applications have their replicas; raises ``AppError`` when they get none, and takes down those ``made`` here.
 
-    Those that only load for longer than ``START_S`` stay, for the next start.
+    Those that only load for longer than ``START_S`` stay, for the next start; where Ray is this program's ``own``, and would end
+    with it, they are waited for.
     """
     until, names = time.monotonic() + START_S, list(names)
     while True:
@@ -271,10 +272,11 @@ def _wait_for(serve: Any, names: Iterable[str], made: Iterable[str]) -> None:
         if len(found) == len(names) and all(map(_ready, found)):
             return
         late = time.monotonic() > until
-        if late and not states & VAIN and all(_ready(item) or _loads(item) for item in found):
+        loads = not states & VAIN and all(_ready(item) or _loads(item) for item in found)
+        if late and loads and not own:
             raise AppError(f"The replicas have their places, but still load their model after {START_S:g} s; they go on with it.",
                            "Start again in a few minutes; the logs of the replicas say more.")
-        if late or states & VAIN:
+        if late and not loads or states & VAIN:
             for name in made:  # they would be in the way of the next start, which may ask for what there is
                 serve.delete(name, _blocking=False)  # Serve takes minutes over a replica that never was
             serve.status()  # answered after those: this program may end now

@@ -470,6 +470,15 @@ def test_what_is_only_slow_to_load_goes_on_and_is_there_for_the_next_start(monke
     assert slow.deleted == []
 
 
+def test_what_is_slow_to_load_is_waited_for_where_its_ray_would_end_with_this_program(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(cluster, "START_S", 0.0)
+    monkeypatch.setattr(cluster, "LOOK_S", 0.0)
+    slow, looks = Serving(said=INITIALIZE, a="DEPLOYING"), iter(range(4))
+    monkeypatch.setattr(slow, "status", lambda look=slow.status: Serving(a="RUNNING").status() if next(looks) == 3 else look())
+    cluster._wait_for(slow, ["a"], ["a"], own=True)
+    assert slow.deleted == [] and next(looks, None) is None
+
+
 @pytest.mark.parametrize(("said", "states"), [
     ({"a": INITIALIZE, "b": SCHEDULED}, {"a": "DEPLOYING", "b": "DEPLOYING"}),
     ({"a": INITIALIZE, "b": ""}, {"a": "DEPLOYING", "b": "DEPLOYING"}),
