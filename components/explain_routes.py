@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -50,7 +50,10 @@ PLACES_MAX = 256
 
 @dataclass(frozen=True)
 class Plan:
-    """One thing to compute: its name among the kept answers, the work, and its result as JSON types."""
+    """One thing to compute: its name among the kept answers, the work, and its result as JSON types.
+
+    What is wrong with a request is found while planning, and no pass is made: only a request that may begin costs one.
+    """
 
     key: tuple[Any, ...]
     work: Explaining[Any]
@@ -87,6 +90,7 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     """Plan the attribution of one token; ``token`` and ``against`` are ids."""
     from backend.explanations.attribution import attributing
     from backend.explanations.base import AttributionRequest
+    from backend.explanations.checks import check_attribution
     from backend.explanations.moments import moment
 
     position, step = query.whole("position"), query.whole("step")
@@ -95,9 +99,10 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     query.check()
     told = moment(events, position, step)
     request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
+    check_attribution(model, request)
     key, half = (run_id, "attribution", told.step, told.position, against), half_of(request.method, request.n_steps)
     return Plan(
-        (*key, *way.values()), primed(attributing(model, request)),
+        (*key, *way.values()), attributing(model, request),
         lambda found, took_s: explain_wire.attribution(model, told, found, took_s),
         half and (*key, *(way | {"n_steps": half}).values()))
 
@@ -105,16 +110,23 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
 def plan_matrix(model: Model, run_id: str, events: Events, query: Query, cells_max: int = CELLS_MAX) -> Plan:
     """Plan the attribution matrix of a run as far as it has come."""
     from backend.explanations.attribution import attributing_matrix
+    from backend.explanations.catalogue import find_method
+    from backend.explanations.checks import method_problems, objective_problems, require
     from backend.explanations.moments import writings
 
     way = way_of(query)
     query.check()
+    wrong = method_problems(model, way["method"], way["baseline"], way["n_steps"], 1) + objective_problems(way["objective"], against=0)
+    if wrong:
+        raise RequestError(wrong)
+    method = find_method(way["method"])
+    require(model, method.needs, method.title)
     rows, width = len(writings(events)), len(start_of(events).canvas)
     if rows * width > cells_max:
         raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {cells_max}. "
                                            "Explain single tokens instead.")])
     return Plan(
-        (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),
+        (run_id, "matrix", len(steps_of(events)), *way.values()), attributing_matrix(model, events, **way),
         lambda found, _: explain_wire.matrix(model, events, found))
 
 
@@ -241,8 +253,8 @@ class Desk:
         return start_of(events).model.name if handle is None else handle.model_name
 
     def goes_on(self, plan: Plan) -> bool:
-        """Tell whether a plan only adds points to an explanation that was answered with half as many."""
-        return plan.half is not None and self._answers.get(plan.half) is not None
+        """Tell whether a plan only adds points to an explanation that was answered with half as many, as none has yet."""
+        return plan.half is not None and self._answers.pays(plan.half)
 
     def begin(self, place: str, plan: Plan, notify: Callable[[], None]) -> Job:
         """Start the job of a plan."""
@@ -250,7 +262,10 @@ class Desk:
             from backend.explanations.jobs import Bureau
 
             self._bureau = Bureau(piece_s=self._piece_s, in_turn=not isinstance(self._engine, Elsewhere), threads=self._threads)
-        return self._bureau.begin(place, plan.work, notify)
+        job = self._bureau.begin(place, plan.work, notify)
+        if plan.half is not None:
+            self._answers.spend(plan.half)  # now: a reader who leaves before the answer is there has had the work all the same
+        return job
 
     def look(self) -> None:
         """See to it that nobody waits for an explanation that does not come back."""
@@ -284,7 +299,7 @@ class _Waiting:
         """Seconds since the job was started."""
         return time.monotonic() - self._begun
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None]:
         """Yield whenever the job has got on, until it is over; a reader who leaves stops it."""
         try:
             while not self.job.over.is_set():
@@ -324,11 +339,17 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
     async def endpoint(run_id: str, request: Request) -> Response:
         try:
             plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
+            if waiting is None:
+                return _sent(kept)
+            changes = waiting.changes()
+            async for _ in changes:
+                if waiting.job.progress.total:  # the first piece is there: nothing was wrong with the request
+                    break
+            if waiting.job.error is not None:
+                raise waiting.job.error
         except AppError as error:
             return refusal(error)
-        if waiting is None:
-            return _sent(kept)
-        return StreamingResponse(_lines(desk, plan, waiting), media_type="application/x-ndjson", headers=_FRESH)
+        return StreamingResponse(_lines(desk, plan, waiting, changes), media_type="application/x-ndjson", headers=_FRESH)
 
     return endpoint
 
@@ -355,8 +376,8 @@ async def _asked(desk: Desk, run_id: str, request: Request, view: str, planner: 
     return plan, None, _Waiting(desk, request, place, plan)
 
 
-async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str]:
-    async with contextlib.aclosing(waiting.changes()) as changes:
+async def _lines(desk: Desk, plan: Plan, waiting: _Waiting, changes: AsyncGenerator[None]) -> AsyncIterator[str]:
+    async with contextlib.aclosing(changes):
         async for _ in changes:
             yield wire.dumps({"done": waiting.job.progress.done, "total": waiting.job.progress.total}) + "\n"
     if waiting.job.over.is_set():
@@ -375,7 +396,7 @@ def way_of(query: Query) -> dict[str, Any]:
 
 
 def primed(work: Explaining[Any]) -> Explaining[Any]:
-    """Return a work whose own checks have been made: it raises here, not once the answer has begun."""
+    """Return a work whose own checks have been made: it raises here. For one that makes no pass before its first piece."""
     next(work)
     return work
 
