@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,9 @@ from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
 from components import explain_far, explain_wire, wire
 from components.answers import Answers
-from components.explain_query import N_STEPS_MAX, Query, half_of
-from components.rates import TooMany, begins
+from components.explain_query import Query, half_of, way_of
+from components.explain_replies import FRESH, NotKept, refusal, sent
+from components.rates import begins
 from components.routes import Events, finder
 
 if TYPE_CHECKING:
@@ -43,7 +44,6 @@ PIECE_S = 120.0
 """Seconds that a piece of an explanation may take."""
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
-STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "too_many": 429, "busy": 503, "memory": 503}
 PLACES_MAX = 256
 """Places (a view of a visitor's page) whose newest request is remembered; the oldest is forgotten."""
 
@@ -65,18 +65,14 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S, threads: int = 0) -> APIRouter:
-    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
-
-    A matrix has ``cells_max`` values at most; pieces are given up after ``piece_s``, and computed on ``threads`` cores, 0 for all.
-    """
+def router(desk: Desk, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; a matrix has ``cells_max`` values at most."""
     routes = APIRouter()
-    desk = Desk(engine, piece_s, threads)
 
     @routes.get("/runs/{run_id}/explanations")
     def offer(run_id: str) -> Response:
         try:
-            return _sent(wire.dumps(explain_wire.offer(desk.model(run_id, desk.events(run_id)))))
+            return sent(wire.dumps(explain_wire.offer(desk.model(run_id, desk.events(run_id)))))
         except AppError as error:
             return refusal(error)
 
@@ -162,23 +158,11 @@ def plan_lens(model: Model, run_id: str, events: Events, query: Query) -> Plan:
         lambda best, _: explain_wire.lens(model, told, node, best))
 
 
-def refusal(error: AppError) -> Response:
-    """Return a refusal as JSON: message, remedy, and which fields are wrong."""
-    told = {"message": error.message, "remedy": error.remedy}
-    if isinstance(error, RequestError):
-        told["problems"] = [{"field": item.field, "message": item.message} for item in error.problems]
-    more = error.headers if isinstance(error, TooMany) else {}
-    return _sent(wire.dumps(told), STATUS.get(error.code, 404 if isinstance(error, NotKept) else 500), more)
-
-
-class NotKept(AppError):
-    """A run that nobody keeps."""
-
-    code = "not_kept"
-
-
 class Desk:
-    """Finds runs, their models and kept answers, and starts jobs."""
+    """Finds runs, their models and kept answers, and starts jobs, those of the page and of programs in one turn.
+
+    Pieces of a job are given up after ``piece_s``, and computed on ``threads`` cores, 0 for all.
+    """
 
     def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S, threads: int = 0) -> None:
         self._engine, self._find, self._piece_s, self._threads = engine, finder(engine), piece_s, threads
@@ -321,12 +305,12 @@ def _whole(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
         try:
             plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
             if waiting is None:
-                return _sent(kept)
+                return sent(kept)
             async for _ in waiting.changes():
                 pass
             if not waiting.job.over.is_set():
                 return Response(status_code=204)  # nobody reads it
-            return _sent(await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s))
+            return sent(await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s))
         except AppError as error:
             return refusal(error)
 
@@ -340,7 +324,7 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
         try:
             plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
             if waiting is None:
-                return _sent(kept)
+                return sent(kept)
             changes = waiting.changes()
             async for _ in changes:
                 if waiting.job.progress.total:  # the first piece is there: nothing was wrong with the request
@@ -349,7 +333,7 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
                 raise waiting.job.error
         except AppError as error:
             return refusal(error)
-        return StreamingResponse(_lines(desk, plan, waiting, changes), media_type="application/x-ndjson", headers=_FRESH)
+        return StreamingResponse(_lines(desk, plan, waiting, changes), media_type="application/x-ndjson", headers=FRESH)
 
     return endpoint
 
@@ -387,14 +371,6 @@ async def _lines(desk: Desk, plan: Plan, waiting: _Waiting, changes: AsyncGenera
             yield wire.dumps({"message": error.message, "remedy": error.remedy}) + "\n"
 
 
-def way_of(query: Query) -> dict[str, Any]:
-    """Return how an attribution is to be computed; what the names may be is checked with the model."""
-    return {
-        "method": query.word("method", "integrated_gradients"), "objective": query.word("objective", "log_prob"),
-        "baseline": query.word("baseline", "mask"), "n_steps": query.whole("n_steps", 32, low=1, high=N_STEPS_MAX),
-    }
-
-
 def primed(work: Explaining[Any]) -> Explaining[Any]:
     """Return a work whose own checks have been made: it raises here. For one that makes no pass before its first piece."""
     next(work)
@@ -404,10 +380,3 @@ def primed(work: Explaining[Any]) -> Explaining[Any]:
 def _place(request: Request, view: str, query: Query) -> str:
     """Return the view of the visitor that an explanation is for."""
     return f"{view} of {query.visitor or (request.client.host if request.client else '')}"
-
-
-_FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-def _sent(text: str, status: int = 200, more: Mapping[str, str] = {}) -> Response:  # noqa: B006
-    return Response(text.rstrip("\n"), status, media_type="application/json", headers={**_FRESH, **more})

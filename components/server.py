@@ -51,10 +51,11 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(health.router(settings, engine))
     app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
-    app.include_router(explain_routes.router(engine, settled_routes.PLANS, settings.explain_cells, settings.pass_time_s, settings.threads))
+    explaining = explain_routes.Desk(engine, settings.pass_time_s, settings.threads)
+    app.include_router(explain_routes.router(explaining, settled_routes.PLANS, settings.explain_cells))
     app.include_router(settled_routes.router(engine))
     app.include_router(leaves.router(settings, engine))
-    page = build(settings, engine)
+    page = build(settings, engine, explaining)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Tidy, queue=page._queue)
     app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))

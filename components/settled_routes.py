@@ -17,8 +17,9 @@ from backend.engine import Engine
 from backend.errors import AppError
 from backend.events import Event
 from components import wire
-from components.explain_query import Query
-from components.explain_routes import Desk, Plan, Planner, primed, refusal, way_of
+from components.explain_query import Query, way_of
+from components.explain_replies import refusal
+from components.explain_routes import Desk, Plan, Planner, primed
 from components.explain_wire import chosen, number, numbers
 from components.routes import Events
 
