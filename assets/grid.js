@@ -139,7 +139,12 @@ export function create(root, { trace, lane, clock, select, horizon, beside }) {
     else if (name === "pin") node?.removeAttribute("aria-selected");
   }
 
-  const cellOf = (event) => { const node = event.target.closest?.("[data-cell]"); return node ? Number(node.dataset.cell) : null; };
+  /** The cell that an event is about; null also while another run is there whose first frame has not come: these are the cells of the last one. */
+  function cellOf(event) {
+    const node = epoch === trace.epoch ? event.target.closest?.("[data-cell]") : null;
+    return node ? Number(node.dataset.cell) : null;
+  }
+
   // A move, not an entry: what scrolls or grows under a pointer at rest, while somebody types elsewhere, is not pointed at.
   grid.addEventListener("pointermove", (event) => { const cell = cellOf(event); if (cell !== null) select.point(cell); });
   grid.addEventListener("pointerleave", () => select.point(null));

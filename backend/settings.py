@@ -62,10 +62,10 @@ class Settings:
     auth: str = _limit("", "Logins asked of every visitor: a file with a line name:password for each, or the lines separated by commas.", secret=True)
     starts_per_minute: int = _limit(
         0, "Runs, branches, explanations and handed-in files that one address may begin in a minute; an explanation that is kept, "
-        "or only gets more points, is none. 0 sets no limit.", 0, 100000)
+        "or, once, gets twice the points of a kept one, is none. 0 sets no limit.", 0, 100000)
     metrics: str = _limit("off", "Whether /metrics tells counts to Prometheus.", choices=("off", "on"))
     log: str = _limit("text", "The log as lines of text or of JSON.", choices=("text", "json"))
-    threads: int = _limit(0, "Threads of a forward pass on the CPU, 0 picks by model size; of an explanation, 0 takes all.", 0, 256)
+    threads: int = _limit(0, "Threads of a forward pass on the CPU, 0 picks by model size; of an attribution by gradients, 0 takes all.", 0, 256)
 
     @classmethod
     def from_args(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
+from typing import Any
 
 from backend.errors import Problem, RequestError
 
@@ -76,6 +77,14 @@ class Query:
 
     def _wrong(self, field: str, message: str) -> None:
         self._problems.append(Problem(field, message))
+
+
+def way_of(query: Query) -> dict[str, Any]:
+    """Return how an attribution is to be computed; what the names may be is checked with the model."""
+    return {
+        "method": query.word("method", "integrated_gradients"), "objective": query.word("objective", "log_prob"),
+        "baseline": query.word("baseline", "mask"), "n_steps": query.whole("n_steps", 32, low=1, high=N_STEPS_MAX),
+    }
 
 
 def half_of(method: str, n_steps: int) -> int | None:

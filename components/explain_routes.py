@@ -12,7 +12,7 @@ import contextlib
 import logging
 import time
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -26,8 +26,9 @@ from backend.engine import Elsewhere, LocalEngine
 from backend.errors import AppError, ModelError, Problem, RequestError
 from components import explain_far, explain_wire, wire
 from components.answers import Answers
-from components.explain_query import N_STEPS_MAX, Query, half_of
-from components.rates import TooMany, begins
+from components.explain_query import Query, half_of, way_of
+from components.explain_replies import FRESH, NotKept, refusal, sent
+from components.rates import begins
 from components.routes import Events, finder
 
 if TYPE_CHECKING:
@@ -43,14 +44,16 @@ PIECE_S = 120.0
 """Seconds that a piece of an explanation may take."""
 LOOK_S = 0.25
 """How often a waiting answer looks whether its reader is still there."""
-STATUS = {"request": 422, "capability": 409, "model": 409, "superseded": 409, "too_many": 429, "busy": 503, "memory": 503}
 PLACES_MAX = 256
 """Places (a view of a visitor's page) whose newest request is remembered; the oldest is forgotten."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """One thing to compute: its name among the kept answers, the work, and its result as JSON types."""
+    """One thing to compute: its name among the kept answers, the work, and its result as JSON types.
+
+    What is wrong with a request is found while planning, and no pass is made: only a request that may begin costs one.
+    """
 
     key: tuple[Any, ...]
     work: Explaining[Any]
@@ -62,18 +65,14 @@ class Plan:
 Planner = Callable[["Model", str, Events, Query], Plan]
 
 
-def router(engine: LocalEngine, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX, piece_s: float = PIECE_S, threads: int = 0) -> APIRouter:
-    """Return the routes of explanations and of ``more`` plans by name; the work they start is one bureau's.
-
-    A matrix has ``cells_max`` values at most; pieces are given up after ``piece_s``, and computed on ``threads`` cores, 0 for all.
-    """
+def router(desk: Desk, more: Sequence[tuple[str, Planner]] = (), cells_max: int = CELLS_MAX) -> APIRouter:
+    """Return the routes of explanations and of ``more`` plans by name; a matrix has ``cells_max`` values at most."""
     routes = APIRouter()
-    desk = Desk(engine, piece_s, threads)
 
     @routes.get("/runs/{run_id}/explanations")
     def offer(run_id: str) -> Response:
         try:
-            return _sent(wire.dumps(explain_wire.offer(desk.model(run_id, desk.events(run_id)))))
+            return sent(wire.dumps(explain_wire.offer(desk.model(run_id, desk.events(run_id)))))
         except AppError as error:
             return refusal(error)
 
@@ -87,6 +86,7 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     """Plan the attribution of one token; ``token`` and ``against`` are ids."""
     from backend.explanations.attribution import attributing
     from backend.explanations.base import AttributionRequest
+    from backend.explanations.checks import check_attribution
     from backend.explanations.moments import moment
 
     position, step = query.whole("position"), query.whole("step")
@@ -95,9 +95,10 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
     query.check()
     told = moment(events, position, step)
     request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
+    check_attribution(model, request)
     key, half = (run_id, "attribution", told.step, told.position, against), half_of(request.method, request.n_steps)
     return Plan(
-        (*key, *way.values()), primed(attributing(model, request)),
+        (*key, *way.values()), attributing(model, request),
         lambda found, took_s: explain_wire.attribution(model, told, found, took_s),
         half and (*key, *(way | {"n_steps": half}).values()))
 
@@ -105,16 +106,23 @@ def plan_attribution(model: Model, run_id: str, events: Events, query: Query) ->
 def plan_matrix(model: Model, run_id: str, events: Events, query: Query, cells_max: int = CELLS_MAX) -> Plan:
     """Plan the attribution matrix of a run as far as it has come."""
     from backend.explanations.attribution import attributing_matrix
+    from backend.explanations.catalogue import find_method
+    from backend.explanations.checks import method_problems, objective_problems, require
     from backend.explanations.moments import writings
 
     way = way_of(query)
     query.check()
+    wrong = method_problems(model, way["method"], way["baseline"], way["n_steps"], 1) + objective_problems(way["objective"], against=0)
+    if wrong:
+        raise RequestError(wrong)
+    method = find_method(way["method"])
+    require(model, method.needs, method.title)
     rows, width = len(writings(events)), len(start_of(events).canvas)
     if rows * width > cells_max:
         raise RequestError([Problem("run", f"Its matrix has {rows} x {width} values; the limit is {cells_max}. "
                                            "Explain single tokens instead.")])
     return Plan(
-        (run_id, "matrix", len(steps_of(events)), *way.values()), primed(attributing_matrix(model, events, **way)),
+        (run_id, "matrix", len(steps_of(events)), *way.values()), attributing_matrix(model, events, **way),
         lambda found, _: explain_wire.matrix(model, events, found))
 
 
@@ -150,23 +158,11 @@ def plan_lens(model: Model, run_id: str, events: Events, query: Query) -> Plan:
         lambda best, _: explain_wire.lens(model, told, node, best))
 
 
-def refusal(error: AppError) -> Response:
-    """Return a refusal as JSON: message, remedy, and which fields are wrong."""
-    told = {"message": error.message, "remedy": error.remedy}
-    if isinstance(error, RequestError):
-        told["problems"] = [{"field": item.field, "message": item.message} for item in error.problems]
-    more = error.headers if isinstance(error, TooMany) else {}
-    return _sent(wire.dumps(told), STATUS.get(error.code, 404 if isinstance(error, NotKept) else 500), more)
-
-
-class NotKept(AppError):
-    """A run that nobody keeps."""
-
-    code = "not_kept"
-
-
 class Desk:
-    """Finds runs, their models and kept answers, and starts jobs."""
+    """Finds runs, their models and kept answers, and starts jobs, those of the page and of programs in one turn.
+
+    Pieces of a job are given up after ``piece_s``, and computed on ``threads`` cores, 0 for all.
+    """
 
     def __init__(self, engine: LocalEngine, piece_s: float = PIECE_S, threads: int = 0) -> None:
         self._engine, self._find, self._piece_s, self._threads = engine, finder(engine), piece_s, threads
@@ -241,8 +237,8 @@ class Desk:
         return start_of(events).model.name if handle is None else handle.model_name
 
     def goes_on(self, plan: Plan) -> bool:
-        """Tell whether a plan only adds points to an explanation that was answered with half as many."""
-        return plan.half is not None and self._answers.get(plan.half) is not None
+        """Tell whether a plan only adds points to an explanation that was answered with half as many, as none has yet."""
+        return plan.half is not None and self._answers.pays(plan.half)
 
     def begin(self, place: str, plan: Plan, notify: Callable[[], None]) -> Job:
         """Start the job of a plan."""
@@ -250,7 +246,10 @@ class Desk:
             from backend.explanations.jobs import Bureau
 
             self._bureau = Bureau(piece_s=self._piece_s, in_turn=not isinstance(self._engine, Elsewhere), threads=self._threads)
-        return self._bureau.begin(place, plan.work, notify)
+        job = self._bureau.begin(place, plan.work, notify)
+        if plan.half is not None:
+            self._answers.spend(plan.half)  # now: a reader who leaves before the answer is there has had the work all the same
+        return job
 
     def look(self) -> None:
         """See to it that nobody waits for an explanation that does not come back."""
@@ -284,7 +283,7 @@ class _Waiting:
         """Seconds since the job was started."""
         return time.monotonic() - self._begun
 
-    async def changes(self) -> AsyncIterator[None]:
+    async def changes(self) -> AsyncGenerator[None]:
         """Yield whenever the job has got on, until it is over; a reader who leaves stops it."""
         try:
             while not self.job.over.is_set():
@@ -306,12 +305,12 @@ def _whole(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
         try:
             plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
             if waiting is None:
-                return _sent(kept)
+                return sent(kept)
             async for _ in waiting.changes():
                 pass
             if not waiting.job.over.is_set():
                 return Response(status_code=204)  # nobody reads it
-            return _sent(await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s))
+            return sent(await run_in_threadpool(desk.answer, plan, waiting.job, waiting.took_s))
         except AppError as error:
             return refusal(error)
 
@@ -324,11 +323,17 @@ def _in_parts(desk: Desk, view: str, planner: Planner) -> Callable[..., Any]:
     async def endpoint(run_id: str, request: Request) -> Response:
         try:
             plan, kept, waiting = await _asked(desk, run_id, request, view, planner)
+            if waiting is None:
+                return sent(kept)
+            changes = waiting.changes()
+            async for _ in changes:
+                if waiting.job.progress.total:  # the first piece is there: nothing was wrong with the request
+                    break
+            if waiting.job.error is not None:
+                raise waiting.job.error
         except AppError as error:
             return refusal(error)
-        if waiting is None:
-            return _sent(kept)
-        return StreamingResponse(_lines(desk, plan, waiting), media_type="application/x-ndjson", headers=_FRESH)
+        return StreamingResponse(_lines(desk, plan, waiting, changes), media_type="application/x-ndjson", headers=FRESH)
 
     return endpoint
 
@@ -355,8 +360,8 @@ async def _asked(desk: Desk, run_id: str, request: Request, view: str, planner: 
     return plan, None, _Waiting(desk, request, place, plan)
 
 
-async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str]:
-    async with contextlib.aclosing(waiting.changes()) as changes:
+async def _lines(desk: Desk, plan: Plan, waiting: _Waiting, changes: AsyncGenerator[None]) -> AsyncIterator[str]:
+    async with contextlib.aclosing(changes):
         async for _ in changes:
             yield wire.dumps({"done": waiting.job.progress.done, "total": waiting.job.progress.total}) + "\n"
     if waiting.job.over.is_set():
@@ -366,16 +371,8 @@ async def _lines(desk: Desk, plan: Plan, waiting: _Waiting) -> AsyncIterator[str
             yield wire.dumps({"message": error.message, "remedy": error.remedy}) + "\n"
 
 
-def way_of(query: Query) -> dict[str, Any]:
-    """Return how an attribution is to be computed; what the names may be is checked with the model."""
-    return {
-        "method": query.word("method", "integrated_gradients"), "objective": query.word("objective", "log_prob"),
-        "baseline": query.word("baseline", "mask"), "n_steps": query.whole("n_steps", 32, low=1, high=N_STEPS_MAX),
-    }
-
-
 def primed(work: Explaining[Any]) -> Explaining[Any]:
-    """Return a work whose own checks have been made: it raises here, not once the answer has begun."""
+    """Return a work whose own checks have been made: it raises here. For one that makes no pass before its first piece."""
     next(work)
     return work
 
@@ -383,10 +380,3 @@ def primed(work: Explaining[Any]) -> Explaining[Any]:
 def _place(request: Request, view: str, query: Query) -> str:
     """Return the view of the visitor that an explanation is for."""
     return f"{view} of {query.visitor or (request.client.host if request.client else '')}"
-
-
-_FRESH: Mapping[str, str] = {"Cache-Control": "no-store", "X-Accel-Buffering": "no"}
-
-
-def _sent(text: str, status: int = 200, more: Mapping[str, str] = {}) -> Response:  # noqa: B006
-    return Response(text.rstrip("\n"), status, media_type="application/json", headers={**_FRESH, **more})

@@ -45,14 +45,14 @@ class Refusal(Exception):
 class Gate:
     """An ASGI layer in front of the UI library.
 
-    ``takes``: number or name of a listener -> its inputs. ``streams``: those that only the queue may call, since the
+    ``takes``: number or name of a listener -> its inputs. ``queued``: those that only the queue may call, since the
     library answers the refusal of one that is called outside it as a failure of its own.
     """
 
     def __init__(
-        self, app: Callable[..., Awaitable[None]], takes: Mapping[int | str, int], streams: Collection[int | str] = ()
+        self, app: Callable[..., Awaitable[None]], takes: Mapping[int | str, int], queued: Collection[int | str] = ()
     ) -> None:
-        self._app, self._takes, self._streams = app, takes, streams
+        self._app, self._takes, self._queued = app, takes, queued
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
@@ -86,8 +86,8 @@ class Gate:
             return None
         named = number is None or match[1] == "call"
         listener = match[2] if named else number
-        if match[1] and listener in self._streams:
-            raise Refusal(422, "fn_index", f"{_shown(listener)} streams; it is called through queue/join, as gradio_client does.")
+        if match[1] and listener in self._queued:
+            raise Refusal(422, "fn_index", f"{_shown(listener)} waits in the queue; it is called through queue/join, as gradio_client does.")
         self._check_data(record.get("data"), listener)
         return listener
 

@@ -15,6 +15,7 @@ from backend.settings import Settings
 from components.bridge import Breaks, Bridge, Notices, Opener
 from components.controls import Control, Menu, Number, draw
 from components.examples import Chooser, Opening, described, opening_of, openings
+from components.explain_routes import Desk as ExplainDesk
 from components.handlers import Desk, group_classes
 from components.html import Markup, tag
 from components.models_view import ModelCorner, model_corner
@@ -47,13 +48,13 @@ class Inputs:
         return [self.prompt, self.model, self.decoder, self.length, self.seed, self.template, self.second, *settings]
 
 
-def build(settings: Settings, engine: Engine) -> gr.Blocks:
-    """Return the page of ``engine``; builds no model and imports none."""
+def build(settings: Settings, engine: Engine, explaining: ExplainDesk) -> gr.Blocks:
+    """Return the page of ``engine``, where ``explaining`` answers the programs; builds no model and imports none."""
     cards = engine.models()
     offered = openings({card.name for card in cards})
     first = opening_of(engine.start_model)
     with gr.Blocks(title=TITLE, fill_width=True, analytics_enabled=False) as page:
-        offer(engine, settings.max_running + settings.max_queued)  # first, so that the page's own listeners leave it the names
+        offer(engine, explaining, settings.max_running + settings.max_queued)  # first, so that the page's own listeners leave it the names
         status = _header(settings, engine.start_model)
         with gr.Column(elem_id="request", elem_classes=["band"]):
             prompt, chooser, hint = _prompt(offered, first)

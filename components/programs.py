@@ -63,8 +63,8 @@ class _Asked:
 class Programs:
     """The endpoints of one server."""
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine, self._explaining = engine, Desk(engine)
+    def __init__(self, engine: Engine, explaining: Desk) -> None:
+        self._engine, self._explaining = engine, explaining
 
     def decode(
         self, decoder: str, prompt: str, length: int = 64, seed: int = 0, settings: dict = {}, model: str = "",  # noqa: B006
@@ -154,14 +154,14 @@ class Programs:
         plan, kept = self._explaining.plan(str(run), planner, query)
         if kept is None:
             job = self._explaining.begin(f"program {run} {kind} {position}", plan, lambda: None)
-            until = time.monotonic() + EXPLAIN_S
+            begun = time.monotonic()
             while not job.over.wait(LOOK_S):
                 self._explaining.look()  # one that does not come back is given up, and the next have their turn
-                if time.monotonic() < until:
+                if time.monotonic() < begun + EXPLAIN_S:
                     continue
                 job.leave()
                 raise ModelError(f"The explanation took longer than {EXPLAIN_S} seconds and was stopped.", "Ask for a cheaper one: fewer n_steps.")
-            kept = self._explaining.answer(plan, job, 0.0)
+            kept = self._explaining.answer(plan, job, time.monotonic() - begun)
         return json.loads(kept)
 
     def _stream(self, handles: Sequence[RunHandle], shaped: Callable[..., dict[str, Any]]) -> Reply:
@@ -197,9 +197,9 @@ def _told(work: Callable[[], Reply]) -> Reply:
         raise gr.Error(str(error)) from error
 
 
-def offer(engine: Engine, limit: int) -> None:
-    """Add the endpoints to the page that is being built; ``limit`` streams at a time."""
-    programs = Programs(engine)
+def offer(engine: Engine, explaining: Desk, limit: int) -> None:
+    """Add the endpoints to the page that is being built; ``limit`` streams at a time, explanations are those of the page's desk."""
+    programs = Programs(engine, explaining)
     for name in ENDPOINTS:
         endpoint = getattr(programs, name)
         gr.api(endpoint, api_name=name, api_description=(endpoint.__doc__ or "").strip(), concurrency_limit=limit)

@@ -1,7 +1,7 @@
 """How often one address may make the server begin something: a run, an explanation, the check of a file handed in.
 
-Whatever belongs to what has begun is free: its messages, Stop, Pause, looking at what is kept, and more points of an
-explanation that was answered. Whether an explanation begins only its route can tell, so that one notes it (``begins``).
+Whatever belongs to what has begun is free: its messages, Stop, Pause, looking at what is kept, and, once, twice the
+points of an explanation that was answered. Whether an explanation begins only its route can tell, so that one notes it (``begins``).
 """
 
 from __future__ import annotations

@@ -51,14 +51,15 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     app.include_router(health.router(settings, engine))
     app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
-    app.include_router(explain_routes.router(engine, settled_routes.PLANS, settings.explain_cells, settings.pass_time_s, settings.threads))
+    explaining = explain_routes.Desk(engine, settings.pass_time_s, settings.threads)
+    app.include_router(explain_routes.router(explaining, settled_routes.PLANS, settings.explain_cells))
     app.include_router(settled_routes.router(engine))
     app.include_router(leaves.router(settings, engine))
-    page = build(settings, engine)
+    page = build(settings, engine, explaining)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Tidy, queue=page._queue)
     app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))
-    app.add_middleware(Gate, takes=inputs_of(page), streams=streams_of(page))
+    app.add_middleware(Gate, takes=inputs_of(page), queued=queued_of(page))
     app.add_middleware(Door, logins=logins_of(settings.auth))
     app.add_middleware(Shield)  # the outermost: its headers are on refusals too
     return gr.mount_gradio_app(
@@ -69,9 +70,9 @@ def application(settings: Settings, engine: Engine) -> FastAPI:
     )
 
 
-def streams_of(page: gr.Blocks) -> frozenset[int | str]:
-    """Return the numbers and names of the listeners that answer in pieces."""
-    found = [(number, listener.api_name) for number, listener in page.fns.items() if listener.types_generator]
+def queued_of(page: gr.Blocks) -> frozenset[int | str]:
+    """Return the numbers and names of the listeners that wait in the queue for their turn."""
+    found = [(number, listener.api_name) for number, listener in page.fns.items() if listener.queue]
     return frozenset(item for pair in found for item in pair if not isinstance(item, bool) and item is not None)
 
 

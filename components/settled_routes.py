@@ -17,8 +17,9 @@ from backend.engine import Engine
 from backend.errors import AppError
 from backend.events import Event
 from components import wire
-from components.explain_query import Query
-from components.explain_routes import Desk, Plan, Planner, primed, refusal, way_of
+from components.explain_query import Query, way_of
+from components.explain_replies import refusal
+from components.explain_routes import Desk, Plan, Planner, primed
 from components.explain_wire import chosen, number, numbers
 from components.routes import Events
 
@@ -82,6 +83,7 @@ def plan_regret(model: Model, run_id: str, events: Events, query: Query) -> Plan
 def plan_faithfulness(model: Model, run_id: str, events: Events, query: Query) -> Plan:
     """Plan the test of one attribution against random rankings, on the canvas that it explains."""
     from backend.explanations.base import AttributionRequest
+    from backend.explanations.checks import check_attribution
     from backend.explanations.faithfulness import judging
     from backend.explanations.moments import moment
 
@@ -90,8 +92,9 @@ def plan_faithfulness(model: Model, run_id: str, events: Events, query: Query) -
     query.check()
     told = moment(events, position, step)
     request = AttributionRequest(told.ids, told.position, told.token, against=against, **way)
+    check_attribution(model, request)
     return Plan(
-        (run_id, "faithfulness", told.step, told.position, against, *way.values()), primed(judging(model, request)),
+        (run_id, "faithfulness", told.step, told.position, against, *way.values()), judging(model, request),
         lambda found, took_s: faithfulness_object(model, told, *found) | {"took_s": round(took_s, 3)})
 
 

@@ -1,7 +1,7 @@
 """Explanations on threads of their own: one computes at a time, a newer one stops the older.
 
 A piece of an explanation (one chunk of passes) is computed while holding the turn, which goes round in
-the order of asking. So however many visitors ask, explanations take one thread's share of the machine
+the order of asking. So however many visitors ask, one explanation at a time takes its share of the machine
 beside the thread that decodes, and a long one never makes a short one wait for more than a chunk.
 """
 
@@ -132,7 +132,7 @@ class Job:
 class Bureau:
     """Takes explanations in and starts a thread for each; one per place, the newest.
 
-    The passes of one are computed on ``threads`` cores, 0 for all. Without ``in_turn`` explanations go on side by side:
+    Passes of one that go side by side take ``threads`` cores, 0 for all. Without ``in_turn`` explanations go on side by side:
     their threads only wait for others who compute.
     """
 

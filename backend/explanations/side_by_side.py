@@ -27,14 +27,20 @@ _cores: ContextVar[int] = ContextVar("cores", default=0)
 
 
 def use_cores(count: int) -> None:
-    """Let what this thread explains compute on ``count`` cores, whatever number of threads torch gives to its own products."""
+    """Let passes side by side take ``count`` cores in this thread, however few torch gives to its products, and never more."""
     _cores.set(count)
+    if torch.get_num_threads() > count:
+        torch.set_num_threads(count)
 
 
 def places(rows: int, device: torch.device) -> int:
     """Return how many passes run side by side when all of them together may hold so many rows."""
-    cores = _cores.get() or torch.get_num_threads()
-    return max(1, min(cores, rows // ROWS_EACH)) if device.type == "cpu" else 1
+    return max(1, min(_given(), rows // ROWS_EACH)) if device.type == "cpu" else 1
+
+
+def _given() -> int:
+    """Return the cores that passes side by side may take."""
+    return _cores.get() or torch.get_num_threads()
 
 
 def side_by_side(work: Callable[[Part], Found], parts: Iterable[Part], count: int) -> Iterator[Found]:
@@ -46,7 +52,7 @@ def side_by_side(work: Callable[[Part], Found], parts: Iterable[Part], count: in
         yield from map(work, parts)
         return
     under_way: deque[Future[Found]] = deque()
-    asked = _begun(work, count, max(1, torch.get_num_threads() // count))
+    asked = _begun(work, count, max(1, _given() // count))
     try:
         for part in parts:
             under_way.append(Future())
@@ -75,7 +81,11 @@ def _begun(work: Callable[[Part], Found], count: int, threads: int) -> queue.Sim
 
     def serve() -> None:
         torch.set_num_threads(threads)
-        begun.wait()
+        torch.get_num_threads()  # a thread's first look takes over what was set last anywhere: now, not after the number is put back
+        try:
+            begun.wait()
+        except threading.BrokenBarrierError:  # another one could not be started
+            return
         while (order := asked.get()) is not None:
             part, future = order
             if future.set_running_or_notify_cancel():
@@ -84,8 +94,13 @@ def _begun(work: Callable[[Part], Found], count: int, threads: int) -> queue.Sim
                 except BaseException as error:  # whatever it is, the thread that asked is told
                     future.set_exception(error)
 
-    for _ in range(count):
-        threading.Thread(target=serve, name="unmask-explain-part", daemon=True).start()
-    begun.wait()
-    torch.set_num_threads(before)
+    try:
+        for _ in range(count):
+            threading.Thread(target=serve, name="unmask-explain-part", daemon=True).start()
+        begun.wait()
+    except BaseException:
+        begun.abort()
+        raise
+    finally:
+        torch.set_num_threads(before)
     return asked

@@ -353,3 +353,40 @@ def test_an_address_begins_so_many_explanations_and_what_is_kept_or_gets_more_po
         assert opened.get(url("attribution_matrix")).status_code == status("flow") == status("attribution", n_steps=7) == 429
         assert status("attribution", n_steps=8) == status("attribution", n_steps=12) == 200
         assert opened.get(url("attribution_matrix", method="gradient_x_input")).status_code == 200
+
+
+@pytest.mark.parametrize("what", ["attribution?method=occlusion", "attribution?method=integrated_gradients", "faithfulness?method=occlusion",
+                                  "attribution_matrix?method=occlusion", "regret?", "flow?", "lens?kind=mid&layer=1&at=1"])
+def test_an_explanation_that_is_refused_or_wrong_costs_no_pass(decoded, tiny, spot, what) -> None:
+    passes = []
+
+    def counted(name: str) -> object:
+        def ask(*given: object, **details: object) -> object:
+            passes.append(name)
+            return getattr(tiny, name)(*given, **details)
+
+        return ask
+
+    path, _, query = what.partition("?")
+    at = "" if path in ("regret", "attribution_matrix") else f"&step={spot[0]}&position={spot[1]}"
+    seen = changed(tiny, forward=counted("forward"), embed=counted("embed"))
+    with TestClient(application(Settings(starts_per_minute=1), ModelEngine(decoded, seen))) as opened:
+        if path != "regret":
+            assert opened.get(f"{url(path)}{query}{at}&method=magic&kind=magic").status_code == 422 and not passes
+        assert opened.get(url("flow", position=spot[1], step=spot[0], threshold=0.5)).status_code == 200
+        passes.clear()
+        assert opened.get(f"{url(path)}{query}{at}").status_code == 429
+    assert not passes
+
+
+def test_a_kept_half_pays_for_one_continuation_and_no_more(decoded, tiny, spot) -> None:
+    def failing(*_: object, **__: object) -> None:
+        raise ValueError("there is no answer to keep, as after a reader who left")
+
+    asked = {"position": spot[1], "step": spot[0]}
+    seen = changed(tiny)
+    with TestClient(application(Settings(starts_per_minute=1), ModelEngine(decoded, seen))) as opened:
+        assert opened.get(url("attribution", n_steps=4, **asked)).status_code == 200
+        seen.embed = failing
+        assert [opened.get(url("attribution", n_steps=8, **asked)).status_code for _ in range(3)] == [500, 429, 429]
+        assert opened.get(url("attribution", n_steps=4, **asked)).status_code == 200

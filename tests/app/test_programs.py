@@ -6,6 +6,7 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+import httpx
 import pytest
 from gradio_client import Client
 from gradio_client.exceptions import AppError as Refused
@@ -13,7 +14,9 @@ from gradio_client.exceptions import AppError as Refused
 from backend import compare, from_json, load_model, load_run, replay, run, same_run
 from backend.canvas import end_of, start_of
 from backend.events import RunRequest
-from tests.browser.conftest import Site, site
+from backend.explanations.jobs import Bureau
+from backend.settings import Settings
+from tests.browser.conftest import FixedEngine, Site, opened_site, site
 
 ROOT = Path(__file__).parents[2]
 PAGE = (ROOT / "docs" / "api.md").read_text(encoding="utf-8")
@@ -90,6 +93,29 @@ def test_a_branch_at_a_step_that_the_run_has_not_is_refused_with_its_steps(serve
     with pytest.raises(Refused, match="9 is not a step of this run; give 1 to 4"):
         client.predict(run_id, 9, [["forbid", 20, 1]], api_name="/branch")
     assert same_run(served.engine.find(run_id).recorded, tuple(run(served.model, ASKED)))
+
+
+def test_the_explanations_of_programs_and_of_the_page_are_one_bureaus_with_the_servers_settings(
+    served: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[tuple[float, int]] = []
+
+    class Noted(Bureau):
+        def __init__(self, *given: object, piece_s: float, threads: int, **more: object) -> None:
+            opened.append((piece_s, threads))
+            super().__init__(*given, piece_s=piece_s, threads=threads, **more)
+
+    monkeypatch.setattr("backend.explanations.jobs.Bureau", Noted)
+    with opened_site(lambda port: Settings(port=port, threads=1, pass_time_s=77), lambda settings: FixedEngine(settings, served.model)) as own:
+        asking = Client(own.address, verbose=False, httpx_kwargs={"timeout": 60})
+        told = asking.predict("llada", "sum: 24+19=", 4, 0, {"steps": 4}, api_name="/decode")
+        kept = own.engine.find(told["run"]).recorded[1]
+        position = kept.writes[0][0]
+        why = asking.predict(told["run"], 1, position, "attribution", {"method": "occlusion"}, api_name="/explain")
+        route = f"{own.address}/runs/{told['run']}"
+        assert httpx.get(f"{route}/attribution?step=1&position={position}&method=occlusion").json() == why  # kept, and given again
+        assert httpx.get(f"{route}/flow?step=1&position={position}").status_code == 200
+    assert opened == [(77, 1)]
 
 
 def test_a_program_that_leaves_ends_its_run(served: Site, client: Client) -> None:

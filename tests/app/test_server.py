@@ -16,6 +16,7 @@ import app
 from backend.engine import LocalEngine
 from backend.settings import Settings
 from backend.store import dump_run
+from components.explain_routes import Desk
 from components.export_view import export_page
 from components.page import build
 from components.server import application
@@ -132,7 +133,7 @@ def test_the_page_names_no_foreign_host_but_metadata(client: TestClient) -> None
 
 
 def test_only_the_endpoints_for_programs_are_public() -> None:
-    config = build(Settings(), FakeEngine()).get_config_file()
+    config = build(Settings(), FakeEngine(), Desk(FakeEngine())).get_config_file()
     public = {item["api_name"] for item in config["dependencies"] if item["api_visibility"] != "private"}
     assert public == {"decode", "compare", "branch", "explain"}
     assert len(config["dependencies"]) <= 64

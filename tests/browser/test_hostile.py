@@ -138,12 +138,12 @@ def test_every_payload_in_a_shared_link_prompt_and_vocabulary_stays_text_in_ever
     assert set(written) <= set(PAYLOADS) and missing(page, ".tokens", set(written) - {PAYLOADS[wild.model.eos_id % len(PAYLOADS)]}) == []
     unharmed(page)
     page.locator(".tokens .cell").nth(2).click()  # pinned: candidates, attribution and routes all speak of it
-    page.wait_for_function("document.querySelector('#why-attribution').dataset.shown")
+    page.wait_for_function("document.querySelector('#why-attribution')?.dataset.shown")
     # The model's own sign for the end, and its mask, have marks of their own.
     marked = {PAYLOADS[token % len(PAYLOADS)] for token in (wild.model.eos_id, wild.model.mask_id)}
     assert set(missing(page, "#why-attribution")) <= marked
     page.get_by_role("tab", name="Routes").click()
-    page.wait_for_function("document.querySelector('#why-routes').dataset.shown")
+    page.wait_for_function("document.querySelector('#why-routes')?.dataset.shown")
     page.locator(".settled-toggle, .settled button").first.click()
     unharmed(page)
     run_id = page.evaluate("window.unmask.trace.start.run")

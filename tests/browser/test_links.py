@@ -85,10 +85,11 @@ def test_a_comparisons_link_opens_both_lanes_kept_or_not(real: Site, visit: Visi
     page.get_by_role("button", name="Run", exact=True).click()
     page.wait_for_function("window.unmask.traces.every(trace => trace.end && trace.start.run !== 'example')")
     page.evaluate("window.unmask.clock.seek(2)")
+    expect(page.locator("[data-lane='0'] .tokens .cell")).to_have_count(10)  # this run's, no longer the example's
     page.locator("[data-lane='0'] .tokens .cell").nth(4).click()
     wanted, link = page.evaluate(BOTH), page.evaluate("window.unmask.address()")
     assert wanted[0][1] == ["fast_dllm", {"threshold": 0.6}]
-    there = "before => { const { traces, clock } = window.unmask; return clock.shown === 2 && traces.every(trace => trace.end) && clock.t === 2 && document.querySelector('[data-painted]').dataset.painted === '2'; }"
+    there = "() => { const { traces, clock, select } = window.unmask; return select.pin !== null && clock.shown === 2 && traces.every(trace => trace.end) && clock.t === 2 && document.querySelector('[data-painted]').dataset.painted === '2'; }"
     again = visit(real, bears="404")
     follow(again, link.partition("#")[2])
     again.wait_for_function(there)

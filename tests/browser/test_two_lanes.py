@@ -173,6 +173,18 @@ def test_a_cell_that_comes_under_a_pointer_at_rest_is_not_pointed_at(page: Page)
     page.wait_for_function("window.unmask.select.hover && window.unmask.select.lane === 1")
 
 
+def test_a_click_on_a_canvas_whose_run_was_replaced_before_its_next_frame_pins_nothing(page: Page) -> None:
+    page.evaluate("""async () => {
+      const { mock } = await import('/tests/js/mock.js');
+      const run = 'd'.repeat(32), { events } = mock('sudoku', { id: run });
+      const last = [...document.querySelectorAll('.tokens .cell')].at(-1);
+      window.unmask.push({ v: 1, n: 0, runs: [run], events });
+      last.click(); // at once: what stands there is still the canvas of before
+    }""")
+    page.wait_for_function("document.querySelector('.lane').dataset.painted === String(window.unmask.trace.steps)")
+    assert page.evaluate("window.unmask.select.pin") is None
+
+
 ORIGIN = """async ([parent, loop, action]) => {
   const { originOf } = await import('/assets/difference.js');
   const text = id => `t${id}`, request = forks => ({ request: { forks } });

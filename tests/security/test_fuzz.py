@@ -173,6 +173,21 @@ def test_a_listener_answers_whatever_it_is_sent(served: tuple[TestClient, dict[i
     fuzz_listeners(served, range(PAYLOADS // SAMPLE))
 
 
+@pytest.mark.parametrize("way", ["api/predict", "run/predict", "run/{name}", "api/{name}"])
+def test_a_listener_that_waits_in_the_queue_is_refused_outside_it_by_name(served: tuple[TestClient, dict[int, int]], way: str) -> None:
+    client, inputs = served
+    listeners = {item["id"]: item for item in client.get("/config").json()["dependencies"] if item["backend_fn"]}
+    assert {"decode", "compare", "branch", "explain", "submit", "stream"} <= {item["api_name"] for item in listeners.values() if item["queue"]}
+    for number, item in listeners.items():
+        for value in (None, "x", {}):
+            body = {"data": [value] * inputs[number], "session_hash": "direct"} | ({} if "{name}" in way else {"fn_index": number})
+            path = f"/gradio_api/{way.format(name=item['api_name'])}"
+            answered(client, "POST", path, json=body)
+            if item["queue"]:
+                answer = client.post(path, json=body)
+                assert answer.status_code == 422 and "is called through queue/join" in answer.json()["detail"]
+
+
 def test_a_route_answers_whatever_it_is_asked(served: tuple[TestClient, dict[int, int]]) -> None:
     fuzz_routes(served, range(PAYLOADS // SAMPLE))
 

@@ -102,18 +102,49 @@ def test_one_that_hangs_keeps_nothing_from_the_next() -> None:
     assert not any(thread.is_alive() for thread in [lost, *parts])
 
 
-@pytest.mark.parametrize(("asked", "expected"), [(0, 3), (1, 1), (2, 2)])
+@pytest.mark.parametrize(("asked", "expected"), [(0, (2, [4, 4])), (1, (1, [1])), (2, (2, [1, 1])), (5, (2, [2, 2]))])
 def test_an_explanation_takes_its_cores_whatever_the_decoding_thread_has_set(
-    asked: int, expected: int, monkeypatch: pytest.MonkeyPatch
+    asked: int, expected: tuple[int, list[int]], two_threads: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("backend.cores.CORES", 3)
+    monkeypatch.setattr("backend.cores.CORES", 8)
     decoding = threading.Thread(target=lambda: torch.set_num_threads(1))  # sets the number of every later thread
     decoding.start()
     decoding.join()
+    canvas = Canvas(load_model("tiny-diffusion"), (5, 6, 2), (Target(2, 5),))
 
     def work():
         yield from ()
-        return places(9999, torch.device("cpu"))
+        count = places(canvas.rows, torch.device("cpu"))
+        return count, list(side_by_side(lambda part: torch.get_num_threads(), range(count), count))
 
     job = Bureau(threads=asked).begin("a", work())
-    assert job.over.wait(60) and job.result == expected
+    assert job.over.wait(60) and job.error is None and job.result == expected
+
+
+def test_a_bound_on_the_cores_holds_where_nothing_was_decoded_before(two_threads: None) -> None:
+    def work():
+        yield from ()
+        return torch.get_num_threads(), places(9999, torch.device("cpu"))
+
+    job = Bureau(threads=1).begin("a", work())
+    assert job.over.wait(60) and job.result == (1, 1)
+
+
+def test_a_thread_that_cannot_be_started_leaves_none_waiting(two_threads: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Second(threading.Thread):
+        begun = 0
+
+        def start(self) -> None:
+            Second.begun += 1
+            if Second.begun == 2:
+                raise RuntimeError("can't start new thread")
+            super().start()
+
+    monkeypatch.setattr(threading, "Thread", Second)
+    with pytest.raises(RuntimeError, match="new thread"):
+        list(side_by_side(lambda part: part, range(4), 2))
+    for thread in threading.enumerate():
+        if thread.name == "unmask-explain-part":
+            thread.join(60)
+            assert not thread.is_alive()
+    assert torch.get_num_threads() == 2
