@@ -107,7 +107,7 @@ class Programs:
         try:
             return self._explain(run, step, position, kind, options)
         except AppError as error:
-            raise gr.Error(str(error)) from error
+            raise _refused(error) from error
 
     def _side(self, side: Any, prompt: str, length: Any, seed: Any, model: str) -> _Asked:
         if not isinstance(side, dict) or "decoder" not in side:
@@ -189,12 +189,17 @@ def _alone(lane: int, lines: list[str]) -> dict[str, Any]:
     return {"events": lines}
 
 
+def _refused(error: AppError) -> gr.Error:
+    """Return what carries a refusal to the program: its text, without a traceback in the log, which anybody could fill."""
+    return gr.Error(str(error), print_exception=False)
+
+
 def _told(work: Callable[[], Reply]) -> Reply:
     """Yield what ``work`` yields; a refusal becomes an error that carries its text."""
     try:
         yield from work()
     except AppError as error:
-        raise gr.Error(str(error)) from error
+        raise _refused(error) from error
 
 
 def offer(engine: Engine, explaining: Desk, limit: int) -> None:

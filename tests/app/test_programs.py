@@ -83,9 +83,12 @@ def test_every_endpoint_is_documented_with_its_inputs(client: Client) -> None:
     ("/branch", ("f" * 32, 1), "not kept"), ("/branch", ("f" * 32, 1, [1]), r"\[action, position, token\]"),
     ("/compare", ({}, {}, "x"), "decoder"), ("/explain", ("f" * 32, 1, 1, "guess"), "guess"), ("/explain", ("f" * 32, 1, 1), "kept"),
 ])
-def test_what_is_wrong_is_said_in_the_error(client: Client, endpoint: str, given: tuple[object, ...], said: str) -> None:
+def test_what_is_wrong_is_said_in_the_error_and_fills_no_log(
+    client: Client, endpoint: str, given: tuple[object, ...], said: str, capfd: pytest.CaptureFixture[str],
+) -> None:
     with pytest.raises(Refused, match=said):
         client.predict(*given, api_name=endpoint)
+    assert "Traceback" not in "".join(capfd.readouterr())
 
 
 def test_a_branch_at_a_step_that_the_run_has_not_is_refused_with_its_steps(served: Site, client: Client) -> None:
