@@ -1,4 +1,8 @@
-"""The fakes and the models that the tests share; `python -m pytest` runs the fast set."""
+"""The fakes and the models that the tests share; `python -m pytest` runs the fast set.
+
+``backend.load_model`` is looked up where it is used: the process that shares the tests out reads this file before it
+starts the others, and need not wait for the architectures.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from backend import load_model
+import backend
 from backend.decoders.catalogue import find_decoder
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
@@ -188,13 +192,13 @@ def shared_fake() -> FakeModel:
 @pytest.fixture(scope="session")
 def mha():
     """The golden LLaDA checkpoint with as many key heads as query heads."""
-    return load_model(GOLDEN / "llada_mha")
+    return backend.load_model(GOLDEN / "llada_mha")
 
 
 @pytest.fixture(scope="session")
 def gqa():
     """The golden LLaDA checkpoint with grouped key heads."""
-    return load_model(GOLDEN / "llada_gqa")
+    return backend.load_model(GOLDEN / "llada_gqa")
 
 
 @pytest.fixture(scope="session")
@@ -203,9 +207,9 @@ def golden_models(mha, gqa) -> dict[str, object]:
     return {
         "llada_mha": mha,
         "llada_gqa": gqa,
-        "dream_gqa": load_model(GOLDEN / "dream_gqa"),
-        "a2d_qwen3": load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
-        "llada2_moe": load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
+        "dream_gqa": backend.load_model(GOLDEN / "dream_gqa"),
+        "a2d_qwen3": backend.load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
+        "llada2_moe": backend.load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
     }
 
 
@@ -226,13 +230,13 @@ def causal_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def causal_model(causal_folder):
     """That checkpoint, loaded."""
-    return load_model(causal_folder)
+    return backend.load_model(causal_folder)
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """The embedded model of puzzles and arithmetic."""
-    return load_model("tiny-diffusion")
+    return backend.load_model("tiny-diffusion")
 
 
 @pytest.fixture(scope="session")
@@ -240,4 +244,4 @@ def embedded(tiny):
     """Every embedded diffusion model whose weights are in place."""
     others = [card.name for card in MODELS
               if card.name != tiny.name and (card.folder / "model.safetensors").is_file()]
-    return (tiny, *(model for model in map(load_model, others) if model.kind == tiny.kind))
+    return (tiny, *(model for model in map(backend.load_model, others) if model.kind == tiny.kind))
