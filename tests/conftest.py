@@ -6,6 +6,7 @@ starts the others, and need not wait for the architectures.
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 from collections.abc import Generator, Iterator
@@ -26,10 +27,11 @@ from backend.models.catalogue import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "data"
 LONGEST = (
-    "contract/test_decoders", "contract/test_decoder_sharing", "app/test_handlers", "load/test_leaving", "test_docs", "load/test_memory",
-    "app/test_leaves", "unit/test_canvas", "contract/test_declarations", "load/test_fair", "golden/test_trajectories", "unit/test_tasks",
-    "app/test_explain_routes", "app/test_server", "unit/test_models_hub", "app/test_programs", "load/test_faults", "app/test_settled_routes",
-    "app/test_door", "unit/test_lessons", "app/test_health", "app/test_export", "security/test_traversal", "security/test_fuzz",
+    "load/test_fair", "load/test_leaving", "contract/test_decoders", "contract/test_decoder_sharing", "load/test_faults",
+    "app/test_server", "app/test_programs", "test_docs", "load/test_many", "unit/test_models_hub", "unit/test_tasks",
+    "golden/test_trajectories", "contract/test_declarations", "security/test_fuzz", "app/test_explain_routes", "app/test_door",
+    "contract/test_explanations", "unit/test_canvas", "unit/test_assd", "app/test_explain_far", "unit/test_diffusion_canvas",
+    "unit/test_lessons", "test_layering", "security/test_traversal",
 )
 """Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle."""
 
@@ -86,6 +88,13 @@ def pytest_report_header() -> str:
     return f"unmask: Python {sys.version.split()[0]}, {named}, device {device}"
 
 
+@functools.cache
+def _drawn(size: int) -> tuple[torch.Tensor, ...]:
+    """Return the tables of every fake model, drawn once; a model has its own, multiplied."""
+    source = torch.Generator().manual_seed(5)
+    return tuple(torch.randn(size, size, generator=source) for _ in range(3))
+
+
 class FakeModel:
     """Known logits: a fixed random table by position, left neighbour and right neighbour.
 
@@ -103,11 +112,7 @@ class FakeModel:
     shifted = False
 
     def __init__(self, sharpness: float = 2.0) -> None:
-        source = torch.Generator().manual_seed(5)
-        shape = (self.vocab_size, self.vocab_size)
-        self._at, self._left, self._right = (
-            sharpness * torch.randn(shape, generator=source) for _ in range(3)
-        )
+        self._at, self._left, self._right = (table * sharpness for table in _drawn(self.vocab_size))
         self.passes = 0
         self.computed = 0
         self.seen: list[torch.Tensor] = []
