@@ -13,6 +13,7 @@ os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
 from backend.decoders.catalogue import register_modules
 from backend.engine import LocalEngine
 from backend.errors import AppError
+from backend.garbage import keep_for_good
 from backend.leaving import end_when_told, leave
 from backend.logs import configure
 from backend.models.catalogue import MODELS
@@ -43,7 +44,7 @@ def _serve(settings: Settings) -> None:
     engine = RayEngine(settings) if settings.engine == "ray" else LocalEngine(settings)
     if settings.model not in {card.name for card in MODELS}:
         engine.load(settings.model)  # a folder or hub id of your own: better refused now than in the page
-    serve(settings, engine, listener)
+    serve(settings, engine, listener, loaded=keep_for_good)
 
 
 if __name__ == "__main__":

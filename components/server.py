@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 
 import gradio as gr
 import uvicorn
@@ -45,9 +45,9 @@ LOAD_S = 2.0
 CLOSING = "The server was told to end, so the run was ended; what it had written is kept here."
 
 
-def application(settings: Settings, engine: Engine) -> FastAPI:
-    """Return the whole application; the start model is loaded once it answers."""
-    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine))
+def application(settings: Settings, engine: Engine, loaded: Callable[[], None] = lambda: None) -> FastAPI:
+    """Return the whole application; the start model is loaded once it answers, then ``loaded`` is called."""
+    app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, lifespan=_loading(settings, engine, loaded))
     app.include_router(health.router(settings, engine))
     app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
@@ -112,12 +112,12 @@ def listen(settings: Settings) -> socket.socket:
     return listener
 
 
-def serve(settings: Settings, engine: Engine, listener: socket.socket) -> None:
+def serve(settings: Settings, engine: Engine, listener: socket.socket, loaded: Callable[[], None]) -> None:
     """Answer on ``listener`` until the program is told to end; every run then gets its end."""
     if settings.host not in LOOPBACK and not settings.auth:
         log.warning("Anybody who reaches %s may run models here; --auth FILE asks for a login.", settings.host)
     config = uvicorn.Config(
-        application(settings, engine), log_level="warning", log_config=None, root_path=settings.root_path,
+        application(settings, engine, loaded), log_level="warning", log_config=None, root_path=settings.root_path,
         timeout_graceful_shutdown=ANSWER_S,
     )
     Server(config, engine).run(sockets=[listener])
@@ -136,10 +136,10 @@ class Server(uvicorn.Server):
         await super().shutdown(sockets)
 
 
-def _loading(settings: Settings, engine: Engine):
+def _loading(settings: Settings, engine: Engine, loaded: Callable[[], None]):
     @contextlib.asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        first = threading.Thread(target=_load, args=(settings, engine), name="unmask-first-load", daemon=True)
+        first = threading.Thread(target=_load, args=(settings, engine, loaded), name="unmask-first-load", daemon=True)
         first.start()
         log.info("Unmask is at http://%s:%d%s", settings.host, settings.port, settings.root_path)
         yield
@@ -148,11 +148,12 @@ def _loading(settings: Settings, engine: Engine):
     return lifespan
 
 
-def _load(settings: Settings, engine: Engine) -> None:
+def _load(settings: Settings, engine: Engine, loaded: Callable[[], None]) -> None:
     try:
         engine.load(settings.model)
     except AppError as error:
         log.error("%s", error)
+    loaded()
 
 
 def _head(root_path: str) -> Markup:

@@ -107,7 +107,7 @@ class FakeModel:
     stop_ids = frozenset({257})
     vocab_size, max_length, n_layers, n_heads = 258, 320, 2, 1
     device, dtype, weights_hash = torch.device("cpu"), torch.float32, "0" * 16
-    example_prompt = "2+2="
+    example_prompt, licence = "2+2=", None
     capabilities = frozenset({"bidirectional", "cache", "attention", "eviction"})
     shifted = False
 

@@ -6,6 +6,7 @@ import re
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -14,6 +15,7 @@ from fastapi.testclient import TestClient
 
 import app
 from backend.engine import LocalEngine
+from backend.errors import ModelError
 from backend.settings import Settings
 from backend.store import dump_run
 from components.explain_routes import Desk
@@ -21,7 +23,7 @@ from components.export_view import export_page
 from components.page import build
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine, recorded
-from tests.conftest import GOLDEN
+from tests.conftest import GOLDEN, WAIT_S
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -30,6 +32,14 @@ ROOT = Path(__file__).resolve().parents[2]
 def client() -> Iterator[TestClient]:
     with TestClient(application(Settings(), FakeEngine())) as opened:
         yield opened
+
+
+@pytest.mark.parametrize("refusal", [None, ModelError("No such model.", "Choose another one.")])
+def test_whoever_started_it_is_told_when_the_first_model_was_loaded_or_refused(refusal: ModelError | None) -> None:
+    told, engine = threading.Event(), FakeEngine()
+    engine.refusal = refusal
+    with TestClient(application(Settings(), engine, told.set)):
+        assert told.wait(WAIT_S)
 
 
 def test_a_kept_run_comes_whole_or_from_a_step_on(client: TestClient) -> None:
