@@ -56,6 +56,9 @@ class Engine(Protocol):
     def find(self, run_id: str) -> RunHandle | None:
         """Return a run that is still kept, or None."""
 
+    def leave(self, visitor: str) -> None:
+        """End all runs of a visitor who is gone before their next forward passes."""
+
     def keep(self, events: Sequence[Event]) -> RunHandle:
         """Keep a run that was made elsewhere; its events are whole and checked."""
 

@@ -241,6 +241,13 @@ class LocalEngine:
             self._cancels[handle.id] = ""
             self._wake.notify_all()
 
+    def leave(self, visitor: str) -> None:
+        """End all runs of a visitor who is gone before their next forward passes."""
+        with self._wake:
+            for handle, _ in (*self._running.values(), *self._queued):
+                if handle.visitor == visitor:
+                    self.cancel(handle)
+
     def wish(self, handle: RunHandle, what: str) -> None:
         """Ask for a run to pause before its next pass, to go on, or to make one step (``holding.WISHES``)."""
         with self._wake:

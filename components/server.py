@@ -21,6 +21,7 @@ from components.door import Door
 from components.gate import Gate
 from components.html import Markup, join, module, tag
 from components.logins import logins_of
+from components.lost import Lost
 from components.page import STARTS, build
 from components.rates import Rates
 from components.routes import DARK, STYLES, router
@@ -58,6 +59,7 @@ def application(settings: Settings, engine: Engine, loaded: Callable[[], None] =
     page = build(settings, engine, explaining)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Tidy, queue=page._queue)
+    app.add_middleware(Lost, leave=engine.leave)
     app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))
     app.add_middleware(Gate, takes=inputs_of(page), queued=queued_of(page))
     app.add_middleware(Door, logins=logins_of(settings.auth))

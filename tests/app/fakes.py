@@ -134,3 +134,6 @@ class FakeEngine:
     def find(self, run_id: str) -> FakeHandle | None:
         """Know one run."""
         return self.handle if run_id == RUN_ID else None
+
+    def leave(self, visitor: str) -> None:
+        """Have no visitors."""

@@ -8,11 +8,14 @@ from __future__ import annotations
 import gc
 import inspect
 import random
+import threading
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from tests.conftest import WAIT_S, FakeModel
 from tests.load.client import Visitor
 from tests.load.conftest import Served, SlowModel, until
 
@@ -76,6 +79,20 @@ def leave(served: Served, how: str, times: int) -> None:
         assert memory() / held < 1.02
 
 
+class HeldModel(SlowModel):
+    """A model whose passes wait until the test lets them go on."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.goes_on = threading.Event()
+
+    def forward(self, *inputs: Any, **details: Any) -> Any:
+        """Count, wait, and do it."""
+        self.begun += 1
+        assert self.goes_on.wait(WAIT_S)
+        return FakeModel.forward(self, *inputs, **details)
+
+
 @pytest.fixture
 def slow(serve: Callable[..., Served]) -> Served:
     model = SlowModel()
@@ -92,6 +109,28 @@ def test_leaving_frees_the_model_within_one_pass(slow: Served, how: str) -> None
 @pytest.mark.parametrize("how", ["stop", "lost line"])
 def test_a_hundred_leave(slow: Served, how: str) -> None:
     leave(slow, how, 100)
+
+
+def test_a_run_ends_when_its_line_is_lost_and_not_when_the_next_message_is_due(serve: Callable[..., Served], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("backend.handle.QUEUE_TICK_S", WAIT_S)  # nothing is said while nothing happens
+    model = HeldModel()
+    served = serve(model)
+    visitor = Visitor(served.address)
+    visitor.arrive()
+    visitor.call("submit", prompt="2+2=", length="8").finish()
+    messages = visitor.call("stream")
+    next(messages.texts())
+    until(lambda: model.begun == 1)
+    (handle, _), = served.engine._running.values()
+    messages.leave()
+    try:
+        until(lambda: handle.cancelled)  # the pass is still under way
+        assert model.passes == 0
+    finally:
+        model.goes_on.set()
+    until(lambda: not served.engine._running)
+    assert model.begun == 1
+    visitor.close()
 
 
 def test_the_state_of_closed_pages_does_not_pile_up(serve: Callable[..., Served]) -> None:

@@ -103,6 +103,16 @@ def test_cancel_frees_the_model_before_the_next_step(open_engine: Start_, gated:
     assert len([event for event in events if isinstance(event, Step)]) <= 3 and gated.passes == 3
 
 
+def test_a_visitor_who_is_gone_leaves_no_run_and_takes_none_of_others(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine(max_running=1)
+    runs = [engine.submit(NAME, RunRequest("llada", prompt="a", length=4), visitor=visitor) for visitor in ("goes", "stays", "goes")]
+    assert gated.entered.acquire(timeout=WAIT_S)
+    engine.leave("goes")
+    gated.permits.release(100)
+    assert [finished(run)[-1].reason for run in runs] == ["cancelled", "done", "cancelled"]
+    assert runs[0].events_so_far[1].passes == 1  # the pass that was under way
+
+
 def test_a_run_that_still_waits_is_cancelled_without_a_pass(open_engine: Start_, gated: GatedModel) -> None:
     engine = open_engine(max_running=1)
     first = engine.submit(NAME, ask())
