@@ -27,13 +27,16 @@ from backend.models.catalogue import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "data"
 LONGEST = (
-    "load/test_fair", "load/test_leaving", "contract/test_decoders", "contract/test_decoder_sharing", "load/test_faults",
+    "load/test_fair", "load/test_leaving", "load/test_memory", "contract/test_decoders", "contract/test_decoder_sharing", "load/test_faults",
     "app/test_server", "app/test_programs", "test_docs", "load/test_many", "unit/test_models_hub", "unit/test_tasks",
     "golden/test_trajectories", "contract/test_declarations", "security/test_fuzz", "app/test_explain_routes", "app/test_door",
     "contract/test_explanations", "unit/test_canvas", "unit/test_assd", "app/test_explain_far", "unit/test_diffusion_canvas",
     "unit/test_lessons", "test_layering", "security/test_traversal",
 )
-"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle."""
+"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle.
+
+First of all come those that wait, side by side, and the one that searches all memory, of which there is least at the start.
+"""
 
 WAIT_S = 60.0
 """How long a test waits for a condition before it gives up; nothing is asserted about time."""
