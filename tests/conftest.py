@@ -1,10 +1,15 @@
-"""The fakes and the models that the tests share; `python -m pytest` runs the fast set."""
+"""The fakes and the models that the tests share; `python -m pytest` runs the fast set.
+
+``backend.load_model`` is looked up where it is used: the process that shares the tests out reads this file before it
+starts the others, and need not wait for the architectures.
+"""
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from importlib.metadata import version
 from pathlib import Path
 
@@ -14,7 +19,7 @@ from hypothesis import settings
 from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
-from backend import load_model
+import backend
 from backend.decoders.catalogue import find_decoder
 from backend.events import ModelInfo
 from backend.models.base import Cache, ModelOutput
@@ -22,12 +27,16 @@ from backend.models.catalogue import MODELS
 
 GOLDEN = Path(__file__).parent / "golden" / "data"
 LONGEST = (
-    "contract/test_decoders", "contract/test_decoder_sharing", "app/test_handlers", "load/test_leaving", "test_docs", "load/test_memory",
-    "app/test_leaves", "unit/test_canvas", "contract/test_declarations", "load/test_fair", "golden/test_trajectories", "unit/test_tasks",
-    "app/test_explain_routes", "app/test_server", "unit/test_models_hub", "app/test_programs", "load/test_faults", "app/test_settled_routes",
-    "app/test_door", "unit/test_lessons", "app/test_health", "app/test_export", "security/test_traversal", "security/test_fuzz",
+    "load/test_fair", "load/test_leaving", "load/test_memory", "contract/test_decoders", "contract/test_decoder_sharing", "load/test_faults",
+    "app/test_server", "app/test_programs", "test_docs", "load/test_many", "unit/test_models_hub", "unit/test_tasks",
+    "golden/test_trajectories", "contract/test_declarations", "security/test_fuzz", "app/test_explain_routes", "app/test_door",
+    "contract/test_explanations", "unit/test_canvas", "unit/test_assd", "app/test_explain_far", "unit/test_diffusion_canvas",
+    "unit/test_lessons", "test_layering", "security/test_traversal",
 )
-"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle."""
+"""Files that take longest: they are begun first, so that neither process ends with a long one while the other is idle.
+
+First of all come those that wait, side by side, and the one that searches all memory, of which there is least at the start.
+"""
 
 WAIT_S = 60.0
 """How long a test waits for a condition before it gives up; nothing is asserted about time."""
@@ -62,10 +71,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     items.sort(key=place)
 
 
-def pytest_collection_finish() -> None:
-    """Leave what stays for good, some thousand tests and the libraries, out of every later search for garbage."""
-    gc.collect()
-    gc.freeze()
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Leave what stays for good, some thousand tests and the libraries, out of every search for garbage, these included."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.collect()
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_report_header() -> str:
@@ -74,6 +89,13 @@ def pytest_report_header() -> str:
     device = "cuda" if torch.cuda.is_available() else "cpu"
     named = ", ".join(f"{name} {version(name)}" for name in packages)
     return f"unmask: Python {sys.version.split()[0]}, {named}, device {device}"
+
+
+@functools.cache
+def _drawn(size: int) -> tuple[torch.Tensor, ...]:
+    """Return the tables of every fake model, drawn once; a model has its own, multiplied."""
+    source = torch.Generator().manual_seed(5)
+    return tuple(torch.randn(size, size, generator=source) for _ in range(3))
 
 
 class FakeModel:
@@ -93,11 +115,7 @@ class FakeModel:
     shifted = False
 
     def __init__(self, sharpness: float = 2.0) -> None:
-        source = torch.Generator().manual_seed(5)
-        shape = (self.vocab_size, self.vocab_size)
-        self._at, self._left, self._right = (
-            sharpness * torch.randn(shape, generator=source) for _ in range(3)
-        )
+        self._at, self._left, self._right = (table * sharpness for table in _drawn(self.vocab_size))
         self.passes = 0
         self.computed = 0
         self.seen: list[torch.Tensor] = []
@@ -188,13 +206,13 @@ def shared_fake() -> FakeModel:
 @pytest.fixture(scope="session")
 def mha():
     """The golden LLaDA checkpoint with as many key heads as query heads."""
-    return load_model(GOLDEN / "llada_mha")
+    return backend.load_model(GOLDEN / "llada_mha")
 
 
 @pytest.fixture(scope="session")
 def gqa():
     """The golden LLaDA checkpoint with grouped key heads."""
-    return load_model(GOLDEN / "llada_gqa")
+    return backend.load_model(GOLDEN / "llada_gqa")
 
 
 @pytest.fixture(scope="session")
@@ -203,9 +221,9 @@ def golden_models(mha, gqa) -> dict[str, object]:
     return {
         "llada_mha": mha,
         "llada_gqa": gqa,
-        "dream_gqa": load_model(GOLDEN / "dream_gqa"),
-        "a2d_qwen3": load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
-        "llada2_moe": load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
+        "dream_gqa": backend.load_model(GOLDEN / "dream_gqa"),
+        "a2d_qwen3": backend.load_model(GOLDEN / "a2d_qwen3", mask_id=126, pad_id=118),
+        "llada2_moe": backend.load_model(GOLDEN / "llada2_moe", mask_id=126, eos_id=120),
     }
 
 
@@ -226,13 +244,13 @@ def causal_folder(tmp_path_factory) -> Path:
 @pytest.fixture(scope="session")
 def causal_model(causal_folder):
     """That checkpoint, loaded."""
-    return load_model(causal_folder)
+    return backend.load_model(causal_folder)
 
 
 @pytest.fixture(scope="session")
 def tiny():
     """The embedded model of puzzles and arithmetic."""
-    return load_model("tiny-diffusion")
+    return backend.load_model("tiny-diffusion")
 
 
 @pytest.fixture(scope="session")
@@ -240,4 +258,4 @@ def embedded(tiny):
     """Every embedded diffusion model whose weights are in place."""
     others = [card.name for card in MODELS
               if card.name != tiny.name and (card.folder / "model.safetensors").is_file()]
-    return (tiny, *(model for model in map(load_model, others) if model.kind == tiny.kind))
+    return (tiny, *(model for model in map(backend.load_model, others) if model.kind == tiny.kind))

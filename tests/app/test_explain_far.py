@@ -16,7 +16,7 @@ from backend.explanations.base import Progress
 from backend.settings import Settings
 from components.server import application
 from tests.app.fakes import RUN_ID
-from tests.app.test_explain_routes import ModelEngine
+from tests.app.test_explain_routes import ModelEngine, explaining
 
 ASKED = ("attribution?position={at}&step=2&method=occlusion", "flow?position={at}&step=2", "lens?position={at}&step=2&kind=mid&layer=1&at={at}",
          "regret?", "faithfulness?position={at}&step=2&method=occlusion", "attribution_matrix?method=gradient_x_input")
@@ -57,7 +57,7 @@ def far(engine) -> Iterator[TestClient]:
 
 @pytest.fixture(scope="module")
 def near(decoded, tiny) -> Iterator[TestClient]:
-    with TestClient(application(Settings(), ModelEngine(decoded, tiny))) as opened:
+    with explaining(ModelEngine(decoded, tiny)) as opened:
         yield opened
 
 
@@ -88,7 +88,7 @@ def test_what_can_be_explained_is_told_without_the_weights(near, far) -> None:
 
 def test_more_points_of_an_answer_from_elsewhere_begin_nothing_either(decoded, tiny, engine) -> None:
     at = steps_of(decoded)[1].writes[0][0]
-    with TestClient(application(Settings(starts_per_minute=1), FarEngine(decoded, tiny, engine.model))) as opened:
+    with explaining(FarEngine(decoded, tiny, engine.model), starts_per_minute=1) as opened:
         ask = f"/runs/{RUN_ID}/attribution?position={at}&step=2&method=integrated_gradients&n_steps="
         assert [opened.get(f"{ask}{points}").status_code for points in (4, 8, 8, 4, 10)] == [200, 200, 200, 200, 429]
 
@@ -100,6 +100,6 @@ def test_more_points_of_an_answer_from_elsewhere_begin_nothing_either(decoded, t
 ], ids=["matrix", "faithfulness", "text"])
 def test_what_costs_as_much_here_is_no_freer_elsewhere(decoded, tiny, engine, asked: str, points: tuple[str, str]) -> None:
     at = steps_of(decoded)[1].writes[0][0]
-    with TestClient(application(Settings(starts_per_minute=1), FarEngine(decoded, tiny, engine.model))) as opened:
+    with explaining(FarEngine(decoded, tiny, engine.model), starts_per_minute=1) as opened:
         ask = f"/runs/{RUN_ID}/{asked.format(at=at)}"
         assert [opened.get(f"{ask}{given}").status_code for given in points] == [200, 429]

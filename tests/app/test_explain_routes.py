@@ -13,6 +13,7 @@ from collections.abc import Iterator
 import numpy
 import pytest
 import torch
+from fastapi import FastAPI
 from fastapi.testclient import TestClient
 
 from backend import RunRequest, replay, run
@@ -26,8 +27,9 @@ from backend.explanations.flow_routes import flow_routes
 from backend.explanations.latest import Superseded
 from backend.explanations.moments import moment as moment_of
 from backend.settings import Settings
-from components import explain_wire
+from components import explain_routes, explain_wire, settled_routes
 from components.explain_routes import Desk
+from components.rates import Rates
 from components.server import application
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle
 from tests.conftest import WAIT_S
@@ -48,6 +50,19 @@ class ModelEngine(FakeEngine):
 
     def load(self, name: str) -> object:
         return self.model
+
+
+def explaining(engine: FakeEngine, **settings: object) -> TestClient:
+    """Return a client of the routes of explanations and of the rates before them, as the application has them.
+
+    For an engine, or limits, of one test: the page, which none of them looks at, takes most of the time that an application takes.
+    """
+    chosen, app = Settings(**settings), FastAPI()
+    desk = Desk(engine, chosen.pass_time_s, chosen.threads)
+    app.include_router(explain_routes.router(desk, settled_routes.PLANS, chosen.explain_cells))
+    app.include_router(settled_routes.router(engine))
+    app.add_middleware(Rates, per_minute=chosen.starts_per_minute, starts=())
+    return TestClient(app)
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +257,7 @@ def test_a_run_that_is_not_kept_is_not_found_in_words(client, what) -> None:
 
 
 def test_a_model_that_is_not_loaded_is_named_with_the_way_out(decoded, tiny, spot) -> None:
-    with TestClient(application(Settings(), ModelEngine(decoded, tiny, loaded=False))) as opened:
+    with explaining(ModelEngine(decoded, tiny, loaded=False)) as opened:
         answer = opened.get(url("flow", position=spot[1], step=spot[0]))
     assert answer.status_code == 409 and "tiny-diffusion" in answer.json()["message"] and "Model" in answer.json()["remedy"]
 
@@ -256,14 +271,14 @@ def changed(model: object, **what: object) -> object:
 
 
 def test_other_weights_than_those_of_the_run_are_refused(decoded, tiny, spot) -> None:
-    with TestClient(application(Settings(), ModelEngine(decoded, changed(tiny, weights_hash="f" * 16)))) as opened:
+    with explaining(ModelEngine(decoded, changed(tiny, weights_hash="f" * 16))) as opened:
         answer = opened.get(url("attribution", position=spot[1], step=spot[0]))
     assert answer.status_code == 409 and "other weights" in answer.json()["message"] and answer.json()["remedy"]
 
 
 def test_a_model_without_gradients_or_layers_says_why_not(decoded, tiny, spot) -> None:
     poor = changed(tiny, capabilities=frozenset({"bidirectional"}))
-    with TestClient(application(Settings(), ModelEngine(decoded, poor))) as opened:
+    with explaining(ModelEngine(decoded, poor)) as opened:
         offer = opened.get(url("explanations")).json()
         lacking = {item["name"]: item["lacking"] for item in offer["methods"]}
         assert "gradients" in lacking["integrated_gradients"] and "attention" in lacking["attention_rollout"]
@@ -278,7 +293,7 @@ def test_a_failure_inside_says_so_without_a_traceback(decoded, tiny, spot) -> No
     def broken(*_: object, **__: object) -> None:
         raise ValueError("secret")
 
-    with TestClient(application(Settings(), ModelEngine(decoded, changed(tiny, embed=broken)))) as opened:
+    with explaining(ModelEngine(decoded, changed(tiny, embed=broken))) as opened:
         answer = opened.get(url("attribution", position=spot[1], step=spot[0]))
     assert answer.status_code == 500 and "secret" not in answer.text and answer.json()["remedy"]
 
@@ -293,7 +308,7 @@ def test_a_newer_request_of_the_same_view_stops_the_older(decoded, tiny, spot) -
             assert go_on.wait(WAIT_S)
         return tiny.forward(*given, **details)
 
-    with TestClient(application(Settings(), ModelEngine(decoded, changed(tiny, forward=slow)))) as opened:
+    with explaining(ModelEngine(decoded, changed(tiny, forward=slow))) as opened:
         answers: dict[str, object] = {}
         query = {"position": spot[1], "step": spot[0], "visitor": "one", "method": "gradient_x_input"}
         older = threading.Thread(target=lambda: answers.update(older=opened.get(url("attribution", **query))))
@@ -370,7 +385,7 @@ def test_an_explanation_that_is_refused_or_wrong_costs_no_pass(decoded, tiny, sp
     path, _, query = what.partition("?")
     at = "" if path in ("regret", "attribution_matrix") else f"&step={spot[0]}&position={spot[1]}"
     seen = changed(tiny, forward=counted("forward"), embed=counted("embed"))
-    with TestClient(application(Settings(starts_per_minute=1), ModelEngine(decoded, seen))) as opened:
+    with explaining(ModelEngine(decoded, seen), starts_per_minute=1) as opened:
         if path != "regret":
             assert opened.get(f"{url(path)}{query}{at}&method=magic&kind=magic").status_code == 422 and not passes
         assert opened.get(url("flow", position=spot[1], step=spot[0], threshold=0.5)).status_code == 200
@@ -385,7 +400,7 @@ def test_a_kept_half_pays_for_one_continuation_and_no_more(decoded, tiny, spot) 
 
     asked = {"position": spot[1], "step": spot[0]}
     seen = changed(tiny)
-    with TestClient(application(Settings(starts_per_minute=1), ModelEngine(decoded, seen))) as opened:
+    with explaining(ModelEngine(decoded, seen), starts_per_minute=1) as opened:
         assert opened.get(url("attribution", n_steps=4, **asked)).status_code == 200
         seen.embed = failing
         assert [opened.get(url("attribution", n_steps=8, **asked)).status_code for _ in range(3)] == [500, 429, 429]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from types import SimpleNamespace
 
@@ -11,7 +12,7 @@ import pytest
 from backend.decoders.catalogue import DECODERS
 from backend.errors import BusyError, Problem, RequestError
 from backend.holding import Breakpoint
-from components.controls import draw
+from components.controls import Control, draw
 from components.examples import openings
 from components.handlers import Desk, group_classes
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle, recorded
@@ -19,12 +20,17 @@ from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle, recorded
 OFFERED = openings({"tiny-diffusion"})
 
 
+@functools.cache
+def drawn() -> tuple[Control, ...]:
+    """Return the settings of every decoder; a desk only reads them, so that all desks share them."""
+    with gr.Blocks():
+        return tuple(control for decoder in DECODERS for control in draw(decoder))
+
+
 def desk(engine: FakeEngine) -> tuple[Desk, list[object]]:
     """Return a desk, and the values of its settings when nobody touched them."""
-    with gr.Blocks():
-        controls = tuple(control for decoder in DECODERS for control in draw(decoder))
-    values = [control.widget.preprocess(control.widget.value) for control in controls]
-    return Desk(engine, controls, OFFERED), values
+    values = [control.widget.preprocess(control.widget.value) for control in drawn()]
+    return Desk(engine, drawn(), OFFERED), values
 
 
 def submitted(engine: FakeEngine, **changes: object) -> tuple[str, dict[str, object]]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 
 import pytest
 from fastapi.testclient import TestClient
@@ -21,19 +22,20 @@ from tests.load.conftest import until
 class Told(FakeEngine):
     """Is in the state that a test says."""
 
-    def __init__(self, counts: Counts, loaded: bool = True) -> None:
-        super().__init__()
-        self._counts, self._there = counts, loaded
+    told, there = Counts(0, 0, 0, False, False), False
 
     def counts(self) -> Counts:
-        return self._counts
+        return self.told
 
     def ready(self, name: str) -> bool:
-        return self._there
+        return self.there
 
 
-def opened(engine: object, **settings: object) -> TestClient:
-    return TestClient(application(Settings(**settings), engine))
+@pytest.fixture(scope="module")
+def watched() -> Iterator[tuple[TestClient, Told]]:
+    engine = Told()
+    with TestClient(application(Settings(), engine)) as client:
+        yield client, engine
 
 
 @pytest.mark.parametrize(("counts", "loaded", "health", "ready", "why"), [
@@ -43,11 +45,14 @@ def opened(engine: object, **settings: object) -> TestClient:
     (Counts(0, 0, 0, True, False), True, 200, 503, "closing"),
     (Counts(0, 0, STUCK_MAX, False, True), True, 503, 503, "full"),
 ])
-def test_health_asks_for_a_new_start_and_readiness_for_patience(counts: Counts, loaded: bool, health: int, ready: int, why: str) -> None:
-    with opened(Told(counts, loaded)) as client:
-        assert client.get("/health").status_code == health
-        answer = client.get("/ready")
-        assert answer.status_code == ready and why in answer.json()["why"] and answer.json()["ready"] is (ready == 200)
+def test_health_asks_for_a_new_start_and_readiness_for_patience(
+    watched: tuple[TestClient, Told], counts: Counts, loaded: bool, health: int, ready: int, why: str
+) -> None:
+    client, engine = watched
+    engine.told, engine.there = counts, loaded
+    assert client.get("/health").status_code == health
+    answer = client.get("/ready")
+    assert answer.status_code == ready and why in answer.json()["why"] and answer.json()["ready"] is (ready == 200)
 
 
 def test_counts_are_told_where_they_were_asked_for(monkeypatch: pytest.MonkeyPatch) -> None:

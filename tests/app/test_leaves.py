@@ -38,20 +38,29 @@ from tests.conftest import FakeModel
 ROW = Row("tiny-diffusion", "sum", "llada", "{}", 10, 80.0, 49.0, 94.3, 10.0, 200.0, 0.9, 0.05, 0.99)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def client() -> Iterator[TestClient]:
     with TestClient(application(Settings(), FakeEngine())) as opened:
         yield opened
 
 
-@pytest.fixture
-def served(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
+@pytest.fixture(scope="module")
+def serving() -> Iterator[TestClient]:
     """The application with a real engine on a fake model."""
-    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: FakeModel())
     engine = LocalEngine(Settings())
-    with TestClient(application(Settings(), engine)) as opened:
-        yield opened
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.models.loading.load_model", lambda name, **_: FakeModel())
+        engine.load("tiny-diffusion")
+    with TestClient(application(Settings(), engine)) as client:
+        yield client
     engine.close()
+
+
+@pytest.fixture
+def served(serving: TestClient) -> TestClient:
+    """That application, met by a visitor who was never here."""
+    serving.cookies.clear()
+    return serving
 
 
 @pytest.mark.parametrize("decoder", DECODERS, ids=lambda decoder: decoder.name)

@@ -15,7 +15,7 @@ from backend.events import Event
 from backend.settings import Settings
 from components.server import application
 from tests.app.fakes import NASTY, RUN_ID, FakeEngine
-from tests.app.test_explain_routes import ModelEngine, url
+from tests.app.test_explain_routes import ModelEngine, explaining, url
 
 PROMPT = "sum: 12+34="
 
@@ -73,7 +73,7 @@ def test_a_trajectory_says_what_the_events_say(client, decoded) -> None:
 
 
 def test_a_trajectory_needs_no_model_and_hostile_text_stays_text() -> None:
-    with TestClient(application(Settings(), FakeEngine())) as client:
+    with explaining(FakeEngine()) as client:
         answer = client.get(url("trajectory"))
     assert answer.headers["content-type"] == "application/json" and answer.json()["texts"]["6"] == NASTY
     assert [course["written"] for course in answer.json()["courses"]] == [2, 1, 2]
@@ -147,7 +147,7 @@ def test_a_field_that_regret_does_not_have_is_refused(client) -> None:
 
 
 def test_without_its_model_a_run_has_a_trajectory_and_no_regret(decoded, tiny) -> None:
-    with TestClient(application(Settings(), ModelEngine(decoded, tiny, loaded=False))) as client:
+    with explaining(ModelEngine(decoded, tiny, loaded=False)) as client:
         assert client.get(url("trajectory")).status_code == 200
         refused = client.get(url("regret"))
     assert refused.status_code == 409 and "menu Model" in refused.json()["remedy"]

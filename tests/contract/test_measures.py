@@ -73,9 +73,8 @@ def definition(name: str, now: np.ndarray, past: list[np.ndarray]) -> float:
     raise AssertionError(f"{name} has no definition in this test; write it from the paper.")
 
 
-def recomputed(model, events, name: str) -> np.ndarray:
-    """Return the score matrix [steps, L] from replayed canvases."""
-    beliefs = distributions(model, events)
+def recomputed(model, events, beliefs: list[np.ndarray], name: str) -> np.ndarray:
+    """Return the score matrix [steps, L] from replayed canvases and the distributions at their passes."""
     matrix = np.full((len(beliefs), len(replay(events, 0))), np.nan)
     past: dict[int, list[np.ndarray]] = {}
     for number, belief in enumerate(beliefs):
@@ -96,24 +95,37 @@ def runs(mha):
             for name, given in REQUESTS.items()}
 
 
+@pytest.fixture(scope="module")
+def beliefs(mha, runs):
+    """The distributions at every pass of every request, by name."""
+    return {name: distributions(mha, events) for name, events in runs.items()}
+
+
+@pytest.fixture(scope="module")
+def embedded_run(tiny):
+    """The events of a run of the embedded model, and the distributions at its passes."""
+    events = tuple(run(tiny, RunRequest("llada", length=20)))
+    return events, distributions(tiny, events)
+
+
 @pytest.mark.parametrize("name", NAMES)
 @pytest.mark.parametrize("case", REQUESTS)
-def test_a_recorded_score_equals_its_definition_on_the_replayed_canvases(mha, runs, case, name):
+def test_a_recorded_score_equals_its_definition_on_the_replayed_canvases(mha, runs, beliefs, case, name):
     got = scores(runs[case], name).numpy()
-    want = recomputed(mha, runs[case], name)
+    want = recomputed(mha, runs[case], beliefs[case], name)
     np.testing.assert_array_equal(np.isnan(got), np.isnan(want))
     np.testing.assert_allclose(got, want, atol=NUMBER, rtol=NUMBER)
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recorded_score_equals_its_definition_on_the_embedded_model(tiny, name):
-    events = tuple(run(tiny, RunRequest("llada", length=20)))
-    np.testing.assert_allclose(scores(events, name).numpy(), recomputed(tiny, events, name), atol=NUMBER, rtol=NUMBER)
+def test_a_recorded_score_equals_its_definition_on_the_embedded_model(tiny, embedded_run, name):
+    events, found = embedded_run
+    np.testing.assert_allclose(scores(events, name).numpy(), recomputed(tiny, events, found, name), atol=NUMBER, rtol=NUMBER)
 
 
 @pytest.mark.parametrize("case", REQUESTS)
-def test_candidates_are_the_most_probable_tokens_with_their_probabilities(mha, runs, case):
-    for belief, step in zip(distributions(mha, runs[case]), steps_of(runs[case]), strict=True):
+def test_candidates_are_the_most_probable_tokens_with_their_probabilities(runs, beliefs, case):
+    for belief, step in zip(beliefs[case], steps_of(runs[case]), strict=True):
         rows = zip(step.candidates.positions, step.candidates.ids, step.candidates.probabilities, strict=True)
         for position, ids, probabilities in rows:
             np.testing.assert_allclose(probabilities, np.sort(belief[position])[::-1][: len(ids)], atol=NUMBER)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -101,11 +102,19 @@ def state_of(item: dict, row: int, number: int) -> tuple[int, ...]:
     return tuple(state)
 
 
-def events_of(models: dict, item: dict, row: int) -> tuple:
-    """Return the events of our run of a golden run's row."""
-    drawn = any(f"{item['id']}/{name}" in TENSORS for name in ("noise", "random", "uniform"))
-    noise = Recorded(item["id"]) if drawn else None
-    return tuple(run(models[item["checkpoint"]], request_of(item, row), noise=noise))
+@pytest.fixture(scope="module")
+def events_of(golden_models) -> Callable[[dict, int], tuple]:
+    """Return a function that gives the events of our run of a golden run's row; each is run once."""
+    found: dict[tuple[str, int], tuple] = {}
+
+    def events(item: dict, row: int) -> tuple:
+        if (item["id"], row) not in found:
+            drawn = any(f"{item['id']}/{name}" in TENSORS for name in ("noise", "random", "uniform"))
+            noise = Recorded(item["id"]) if drawn else None
+            found[item["id"], row] = tuple(run(golden_models[item["checkpoint"]], request_of(item, row), noise=noise))
+        return found[item["id"], row]
+
+    return events
 
 
 def without_repeats(states: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
@@ -125,8 +134,8 @@ def test_every_golden_folder_and_every_kind_of_run_is_here():
 
 
 @pytest.mark.parametrize(("item", "row"), ROWS)
-def test_every_state_has_the_ids_of_the_reference(golden_models, item, row):
-    events = events_of(golden_models, item, row)
+def test_every_state_has_the_ids_of_the_reference(events_of, item, row):
+    events = events_of(item, row)
     assert events[-1].reason == "done", events[-1].message
     ours = [replay(events, number) for number in range(len(steps_of(events)) + 1)]
     theirs = [state_of(item, row, number)[-len(ours[0]):] for number in range(len(TENSORS[f"{item['id']}/x"]))]
@@ -141,8 +150,8 @@ def test_every_state_has_the_ids_of_the_reference(golden_models, item, row):
 
 
 @pytest.mark.parametrize(("item", "row"), PROBABILITY)
-def test_the_recorded_confidence_is_that_of_the_reference(golden_models, item, row):
-    events = events_of(golden_models, item, row)
+def test_the_recorded_confidence_is_that_of_the_reference(events_of, item, row):
+    events = events_of(item, row)
     got = scores(events, "confidence").numpy()
     want = TENSORS[f"{item['id']}/confidence"][:, row].numpy()
     want = want[:, : got.shape[1]] if item["sampler"].startswith("dllm.MDLM") else want[:, -got.shape[1]:]
@@ -153,8 +162,8 @@ def test_the_recorded_confidence_is_that_of_the_reference(golden_models, item, r
 
 
 @pytest.mark.parametrize(("item", "row"), [param for param in PROBABILITY if "traj_llada" in param.id or "nocache" in param.id])
-def test_a_write_carries_the_probability_of_the_token_it_wrote(golden_models, item, row):
-    events = events_of(golden_models, item, row)
+def test_a_write_carries_the_probability_of_the_token_it_wrote(events_of, item, row):
+    events = events_of(item, row)
     length = len(replay(events, 0))
     want = TENSORS[f"{item['id']}/confidence"][:, row, -length:]
     for number, step in enumerate(steps_of(events)):

@@ -41,6 +41,20 @@ class SlowModel(FakeModel):
 
 
 @pytest.fixture
+def engine_on(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., LocalEngine]]:
+    """Return a function that starts an engine on a model until the test is over, with no server before it."""
+    with contextlib.ExitStack() as closing:
+
+        def start(model: FakeModel, **settings: object) -> LocalEngine:
+            monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
+            engine = LocalEngine(Settings(**settings))
+            closing.callback(engine.close)
+            return engine
+
+        yield start
+
+
+@pytest.fixture
 def serve(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., Served]]:
     """Return a function that serves a model on a free port until the test is over."""
     with contextlib.ExitStack() as closing:

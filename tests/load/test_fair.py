@@ -15,7 +15,7 @@ from gradio_client import Client
 from gradio_client.exceptions import AppError as Refused
 
 from backend import RunRequest
-from backend.engine import RunHandle
+from backend.engine import LocalEngine, RunHandle
 from backend.errors import BusyError
 from backend.events import Event, Start
 from tests.conftest import WAIT_S
@@ -34,13 +34,14 @@ def begun_at(handle: RunHandle) -> float:
 
 
 @pytest.mark.parametrize("places", [1, 2])
-def test_the_next_places_are_those_of_the_other_visitors(serve: Callable[..., Served], places: int) -> None:
-    served = serve(SlowModel(), max_running=places)
-    served.model.pass_s = 0.005
-    served.engine.load("tiny-diffusion")
-    greedy = [served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(GREEDY)]
-    until(lambda: len(served.engine._running) == places)
-    others = [served.engine.submit("tiny-diffusion", REQUEST, visitor=f"other {number}") for number in range(OTHERS)]
+def test_the_next_places_are_those_of_the_other_visitors(engine_on: Callable[..., LocalEngine], places: int) -> None:
+    model = SlowModel()
+    model.pass_s = 0.005
+    engine = engine_on(model, max_running=places)
+    engine.load("tiny-diffusion")
+    greedy = [engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(GREEDY)]
+    until(lambda: len(engine._running) == places)
+    others = [engine.submit("tiny-diffusion", REQUEST, visitor=f"other {number}") for number in range(OTHERS)]
     assert [handle.ahead for handle in others] == list(range(OTHERS))
     begun: dict[str, float] = {}
     threads = [threading.Thread(target=lambda item=item: begun.update({item.id: begun_at(item)})) for item in (*greedy, *others)]
@@ -52,13 +53,14 @@ def test_the_next_places_are_those_of_the_other_visitors(serve: Callable[..., Se
     assert {handle.id for handle in others} == set(order[places : places + OTHERS])
 
 
-def test_a_visitor_has_so_many_runs_at_a_time_and_others_none_the_less(serve: Callable[..., Served]) -> None:
-    served = serve(SlowModel(), visitor_runs=2)
-    served.model.pass_s = 0.05
-    taken = [served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(2)]
+def test_a_visitor_has_so_many_runs_at_a_time_and_others_none_the_less(engine_on: Callable[..., LocalEngine]) -> None:
+    model = SlowModel()
+    model.pass_s = 0.05
+    engine = engine_on(model, visitor_runs=2)
+    taken = [engine.submit("tiny-diffusion", REQUEST, visitor="greedy") for _ in range(2)]
     with pytest.raises(BusyError, match="2 of your runs are not over; the limit is 2"):
-        served.engine.submit("tiny-diffusion", REQUEST, visitor="greedy")
-    taken.append(served.engine.submit("tiny-diffusion", REQUEST, visitor="another"))
+        engine.submit("tiny-diffusion", REQUEST, visitor="greedy")
+    taken.append(engine.submit("tiny-diffusion", REQUEST, visitor="another"))
     for handle in taken:
         handle.cancel()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import resource
 import signal
@@ -16,6 +17,7 @@ import pytest
 import torch
 
 from backend import RunRequest, run, same_run
+from backend.__main__ import main
 from backend.engine import STUCK_MAX, LocalEngine, RunHandle
 from backend.errors import BusyError, RunFileError
 from backend.events import End
@@ -194,24 +196,29 @@ def test_no_length_of_time_is_measured_by_the_clock_on_the_wall() -> None:
 
 
 EXAMPLE = ROOT / "assets" / "examples" / "first.unmask"
-LIMITED = """
-import resource, signal, sys
-signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
-from backend.__main__ import main
-sys.exit(main(["run", "--decoder", "llada", "--length", "20", "--out", sys.argv[1]]))
-"""
+
+
+@contextlib.contextmanager
+def files_of_at_most(size: int) -> Iterator[None]:
+    """Let the kernel refuse every write of this process beyond ``size`` bytes of a file; Python ignores the signal of it."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 @pytest.mark.skipif(not hasattr(signal, "SIGXFSZ") or not hasattr(resource, "RLIMIT_FSIZE"), reason="this system limits no file")
-def test_a_disk_that_takes_no_more_is_a_sentence_and_what_was_there_stays(tmp_path: Path) -> None:
+def test_a_disk_that_takes_no_more_is_a_sentence_and_what_was_there_stays(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     """The kernel refuses the write itself: a file may have 4 kB here."""
     path = tmp_path / "run.unmask"
     path.write_bytes(EXAMPLE.read_bytes())
-    done = subprocess.run([sys.executable, "-c", LIMITED, str(path)], cwd=ROOT, capture_output=True, text=True, check=False, timeout=120,
-                          env=os.environ | {"OMP_NUM_THREADS": "1"})
-    assert done.returncode == 2, done.stderr[-500:]
-    assert "cannot be written" in done.stderr and "has room" in done.stderr and "Traceback" not in done.stderr
+    with files_of_at_most(4096):
+        status = main(["run", "--decoder", "llada", "--length", "20", "--out", str(path)])
+    said = capsys.readouterr().err
+    assert status == 2, said
+    assert "cannot be written" in said and "has room" in said and "Traceback" not in said
     assert load_run(path) == load_run(EXAMPLE)
     assert [item.name for item in tmp_path.iterdir()] == ["run.unmask"]
 

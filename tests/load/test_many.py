@@ -10,6 +10,7 @@ from collections.abc import Callable
 import pytest
 
 from backend import RunRequest, run, same_run
+from backend.engine import LocalEngine
 from backend.errors import BusyError
 from backend.store import parse_run
 from tests.conftest import FakeModel
@@ -54,15 +55,16 @@ def test_twenty_clients_at_once_each_get_their_own_run(serve: Callable[..., Serv
     assert len(runs) == CLIENTS
 
 
-def test_of_sixty_starts_those_beyond_the_queue_are_refused_at_once(serve: Callable[..., Served]) -> None:
-    served = serve(SlowModel())
-    served.model.pass_s = 0.02
-    served.engine.load("tiny-diffusion")
+def test_of_sixty_starts_those_beyond_the_queue_are_refused_at_once(engine_on: Callable[..., LocalEngine]) -> None:
+    model = SlowModel()
+    model.pass_s = 0.02
+    engine = engine_on(model)
+    engine.load("tiny-diffusion")
     taken, refused, longest = [], 0, 0.0
     for _ in range(60):
         begun = time.perf_counter()
         try:
-            taken.append(served.engine.submit("tiny-diffusion", RunRequest("llada", prompt="2+2=", length=64)))
+            taken.append(engine.submit("tiny-diffusion", RunRequest("llada", prompt="2+2=", length=64)))
         except BusyError as error:
             refused += 1
             longest = max(longest, time.perf_counter() - begun)

@@ -113,11 +113,12 @@ class FullExplaining:
 EXPLAINED = ("attribution?method=integrated_gradients", "attribution?method=occlusion", "attribution?method=attention_rollout", "flow?threshold=0.05")
 
 
-@pytest.fixture
-def explaining(tiny: object, monkeypatch: pytest.MonkeyPatch) -> Iterator[tuple[TestClient, FullExplaining, str]]:
-    model = FullExplaining(tiny)
-    monkeypatch.setattr("backend.models.loading.load_model", lambda name, **_: model)
-    engine = LocalEngine(Settings())
+@pytest.fixture(scope="module")
+def explaining(tiny: object) -> Iterator[tuple[TestClient, FullExplaining, str]]:
+    model, engine = FullExplaining(tiny), LocalEngine(Settings())
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("backend.models.loading.load_model", lambda name, **_: model)
+        engine.load(NAME)
     handle = engine.submit(NAME, RunRequest("llada", prompt="sum: 12+34=", length=5))
     assert [event for batch in handle.batches(0.0) for event in batch][-1].reason == "done"
     with TestClient(application(Settings(), engine)) as client:

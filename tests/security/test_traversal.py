@@ -11,9 +11,6 @@ from urllib.parse import urlsplit
 import pytest
 from starlette.routing import Route
 
-from backend.engine import LocalEngine
-from backend.settings import Settings
-from components.server import application
 from tests.load.conftest import Served, SlowModel, serve
 
 __all__ = ["serve"]
@@ -32,14 +29,10 @@ def site(serve: Callable[..., Served]) -> Served:
     return serve(SlowModel())
 
 
-@pytest.fixture(scope="module")
-def routes() -> tuple[str, ...]:
+@pytest.fixture
+def routes(site: Served) -> tuple[str, ...]:
     """The path of every route of the application, the UI library's included."""
-    settings = Settings()
-    engine = LocalEngine(settings)
-    found = tuple(sorted({getattr(route, "path", "") for route in walked(application(settings, engine))}))
-    engine.close()
-    return found
+    return tuple(sorted({getattr(route, "path", "") for route in walked(site.app)}))
 
 
 def walked(app: object) -> Iterator[object]:
