@@ -5,8 +5,10 @@ Run: ``python -m pytest tests/contract/test_families.py``
 
 from __future__ import annotations
 
+import gc
 import json
 import shutil
+import weakref
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import cache
@@ -318,6 +320,21 @@ def test_a_sharded_folder_gives_the_same_model(made, name, tmp_path):
     stock.save_pretrained(tmp_path, max_shard_size="20KB")
     assert len(list(tmp_path.glob("*.safetensors"))) > 1
     assert model.logits(ids_of()).equal(load_model(tmp_path, **CASES[name].given).logits(ids_of()))
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_a_model_that_nobody_holds_gives_its_weights_back_without_a_search_for_garbage(made, name):
+    _, folder, _ = made(name)
+    gc.collect()
+    gc.disable()
+    try:
+        model = load_model(folder, **CASES[name].given)
+        model.logits(ids_of())
+        network = weakref.ref(model.network.module)
+        del model
+        assert network() is None  # what a start has made is left out of every search: ``backend.garbage``
+    finally:
+        gc.enable()
 
 
 @pytest.mark.nightly
