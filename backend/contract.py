@@ -56,7 +56,7 @@ class Engine(Protocol):
     def find(self, run_id: str) -> RunHandle | None:
         """Return a run that is still kept, or None."""
 
-    def leave(self, visitor: str) -> None:
+    def end_runs_of(self, visitor: str) -> None:
         """End all runs of a visitor who is gone before their next forward passes."""
 
     def keep(self, events: Sequence[Event]) -> RunHandle:

@@ -241,7 +241,7 @@ class LocalEngine:
             self._cancels[handle.id] = ""
             self._wake.notify_all()
 
-    def leave(self, visitor: str) -> None:
+    def end_runs_of(self, visitor: str) -> None:
         """End all runs of a visitor who is gone before their next forward passes."""
         with self._wake:
             for handle, _ in (*self._running.values(), *self._queued):

@@ -40,7 +40,7 @@ class RunHandle:
     ) -> None:
         self.id = secrets.token_hex(16)
         self.group = group or self.id
-        self.visitor = visitor or self.group
+        self.visitor = visitor or f"nobody {self.group}"  # a name that no request can have
         self.kept = kept
         self.admitted_at: float | None = None
         """When it got its place, by the engine's clock."""

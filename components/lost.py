@@ -18,17 +18,20 @@ _LINE = "/gradio_api/queue/data"
 
 
 class Lost:
-    """An ASGI layer that tells ``leave`` the session of a line of messages that the browser closed or lost."""
+    """An ASGI layer that tells ``gone`` the session of a line of messages that the browser closed or lost.
 
-    def __init__(self, app: Callable[..., Awaitable[None]], leave: Callable[[str], None]) -> None:
-        self._app, self._leave = app, leave
+    One line of several would do, but a page and the library's client have one at a time.
+    """
+
+    def __init__(self, app: Callable[..., Awaitable[None]], gone: Callable[[str], None]) -> None:
+        self._app, self._gone = app, gone
 
     async def __call__(self, scope: Message, receive: Receive, send: Send) -> None:
         """Answer one request."""
         if scope["type"] != "http" or scope["path"].removeprefix(scope.get("root_path", "")) != _LINE:
             await self._app(scope, receive, send)
             return
-        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[0]
+        session = parse_qs(scope["query_string"].decode("latin-1")).get("session_hash", [""])[-1]  # the library, too, takes the last
         over = not session
 
         async def sent(message: Message) -> None:
@@ -41,7 +44,7 @@ class Lost:
             message = await receive()
             if message["type"] == "http.disconnect" and not over:
                 over = True
-                self._leave(session)
+                self._gone(session)
             return message
 
         await self._app(scope, heard, sent)

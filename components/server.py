@@ -52,14 +52,11 @@ def application(settings: Settings, engine: Engine, loaded: Callable[[], None] =
     app.include_router(health.router(settings, engine))
     app.include_router(studio_router(engine, settings.import_mb << 20))
     app.include_router(router(engine, settings.root_path))
-    explaining = explain_routes.Desk(engine, settings.pass_time_s, settings.threads)
-    app.include_router(explain_routes.router(explaining, settled_routes.PLANS, settings.explain_cells))
-    app.include_router(settled_routes.router(engine))
+    page = build(settings, engine, offer_explanations(app, settings, engine))
     app.include_router(leaves.router(settings, engine))
-    page = build(settings, engine, explaining)
     page.state_session_capacity = settings.sessions_max  # the library keeps 10,000, closed tabs among them
     app.add_middleware(Tidy, queue=page._queue)
-    app.add_middleware(Lost, leave=engine.leave)
+    app.add_middleware(Lost, gone=engine.end_runs_of)
     app.add_middleware(Rates, per_minute=settings.starts_per_minute, starts=starts_of(page))
     app.add_middleware(Gate, takes=inputs_of(page), queued=queued_of(page))
     app.add_middleware(Door, logins=logins_of(settings.auth))
@@ -70,6 +67,14 @@ def application(settings: Settings, engine: Engine, loaded: Callable[[], None] =
         show_error=False, ssr_mode=False, enable_monitoring=False, max_file_size=0,
         server_name=settings.host, server_port=settings.port,
     )
+
+
+def offer_explanations(app: FastAPI, settings: Settings, engine: Engine) -> explain_routes.Desk:
+    """Let an application answer what asks about the runs of an engine; return the desk that explains them."""
+    desk = explain_routes.Desk(engine, settings.pass_time_s, settings.threads)
+    app.include_router(explain_routes.router(desk, settled_routes.PLANS, settings.explain_cells))
+    app.include_router(settled_routes.router(engine))
+    return desk
 
 
 def queued_of(page: gr.Blocks) -> frozenset[int | str]:
@@ -155,7 +160,8 @@ def _load(settings: Settings, engine: Engine, loaded: Callable[[], None]) -> Non
         engine.load(settings.model)
     except AppError as error:
         log.error("%s", error)
-    loaded()
+    finally:
+        loaded()
 
 
 def _head(root_path: str) -> Markup:

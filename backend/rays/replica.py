@@ -23,7 +23,6 @@ from backend.engine import LocalEngine
 from backend.errors import AppError, BusyError
 from backend.events import from_json, request_from_json, to_lines
 from backend.explanations.jobs import Bureau
-from backend.garbage import keep_for_good
 from backend.models.placing import BALANCED
 from backend.rays.wire import refused
 from backend.settings import Settings
@@ -78,7 +77,6 @@ class Replica:
             await self.held(config["model"])
         except AppError as error:
             log.error("%s", error)  # whoever asks for it is told
-        keep_for_good()
 
     async def hold(self, source: str) -> Held:
         """Return the model of a source, loading it when needed; raises ``ModelError``."""

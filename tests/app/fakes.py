@@ -135,5 +135,5 @@ class FakeEngine:
         """Know one run."""
         return self.handle if run_id == RUN_ID else None
 
-    def leave(self, visitor: str) -> None:
+    def end_runs_of(self, visitor: str) -> None:
         """Have no visitors."""

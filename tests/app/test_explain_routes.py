@@ -27,10 +27,10 @@ from backend.explanations.flow_routes import flow_routes
 from backend.explanations.latest import Superseded
 from backend.explanations.moments import moment as moment_of
 from backend.settings import Settings
-from components import explain_routes, explain_wire, settled_routes
+from components import explain_wire
 from components.explain_routes import Desk
 from components.rates import Rates
-from components.server import application
+from components.server import application, offer_explanations
 from tests.app.fakes import RUN_ID, FakeEngine, FakeHandle
 from tests.conftest import WAIT_S
 
@@ -58,9 +58,7 @@ def explaining(engine: FakeEngine, **settings: object) -> TestClient:
     For an engine, or limits, of one test: the page, which none of them looks at, takes most of the time that an application takes.
     """
     chosen, app = Settings(**settings), FastAPI()
-    desk = Desk(engine, chosen.pass_time_s, chosen.threads)
-    app.include_router(explain_routes.router(desk, settled_routes.PLANS, chosen.explain_cells))
-    app.include_router(settled_routes.router(engine))
+    offer_explanations(app, chosen, engine)
     app.add_middleware(Rates, per_minute=chosen.starts_per_minute, starts=())
     return TestClient(app)
 

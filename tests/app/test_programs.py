@@ -83,7 +83,7 @@ def test_every_endpoint_is_documented_with_its_inputs(client: Client) -> None:
     ("/branch", ("f" * 32, 1), "not kept"), ("/branch", ("f" * 32, 1, [1]), r"\[action, position, token\]"),
     ("/compare", ({}, {}, "x"), "decoder"), ("/explain", ("f" * 32, 1, 1, "guess"), "guess"), ("/explain", ("f" * 32, 1, 1), "kept"),
 ])
-def test_what_is_wrong_is_said_in_the_error_and_fills_no_log(
+def test_what_is_wrong_is_said_in_the_error_and_without_a_traceback_in_the_log(
     client: Client, endpoint: str, given: tuple[object, ...], said: str, capfd: pytest.CaptureFixture[str],
 ) -> None:
     with pytest.raises(Refused, match=said):

@@ -34,25 +34,30 @@ STICKY = re.search(r"```\n(map \$cookie.*?)```", (ROOT / "docs/scale.md").read_t
 def nginx(folder: Path, fronts: Sequence[str]) -> Iterator[str]:
     """Run nginx with the documents' settings before these front ends ("host:port"); yield the address of the page."""
     port = free_port()
-    sticky, target = "", fronts[0]
+    sticky, target, whose = "", fronts[0], "-"
     if len(fronts) > 1:
         sticky = re.sub(r"server front-a:7860; server front-b:7860;", " ".join(f"server {front};" for front in fronts), STICKY)
-        target = "unmask"
+        target, whose = "unmask", "$front"
     temporary = "".join(f"{kind}_temp_path {folder}/{kind};\n" for kind in ("client_body", "proxy", "fastcgi", "uwsgi", "scgi"))
     (folder / "nginx.conf").write_text(
         f"daemon off; pid {folder}/pid; error_log {folder}/errors;\nevents {{}}\nhttp {{\n"
-        f"log_format fronts '$upstream_addr $status $request_uri'; access_log {folder}/asked fronts;\n{temporary}{sticky}"
+        f"log_format fronts '$upstream_addr {whose} $request_uri'; access_log {folder}/asked fronts;\n{temporary}{sticky}"
         f"server {{ listen 127.0.0.1:{port}; location / {{ return 404; }}\n{LOCATIONS.replace('127.0.0.1:7860', target)}}}\n}}\n", encoding="utf-8")
     process = subprocess.Popen(["nginx", "-p", str(folder), "-c", str(folder / "nginx.conf"), "-e", str(folder / "errors")])
-    until = time.monotonic() + WAIT_S
-    while True:
-        assert process.poll() is None and time.monotonic() < until, (folder / "errors").read_text(encoding="utf-8")
-        with socket.socket() as line:
-            if line.connect_ex(("127.0.0.1", port)) == 0:
-                break
-    yield f"http://127.0.0.1:{port}{PREFIX}"
-    process.terminate()
-    assert process.wait(WAIT_S) == 0
+    try:
+        until = time.monotonic() + WAIT_S
+        while not answers(port):
+            assert process.poll() is None and time.monotonic() < until, (folder / "errors").read_text(encoding="utf-8")
+        yield f"http://127.0.0.1:{port}{PREFIX}"
+    finally:
+        process.terminate()
+        assert process.wait(WAIT_S) == 0
+
+
+def answers(port: int) -> bool:
+    """Tell whether somebody listens on a port of this machine."""
+    with socket.socket() as line:
+        return line.connect_ex(("127.0.0.1", port)) == 0
 
 
 def test_events_come_as_they_are_made_and_counts_are_not_for_everybody(tmp_path: Path, visit: Visit) -> None:
@@ -82,7 +87,6 @@ def test_a_visitor_meets_the_same_front_end_each_time_and_others_meet_others(tmp
         address = opened.enter_context(nginx(tmp_path, fronts))
         met: set[str] = set()
         for _ in range(30):  # a visitor's place is drawn
-            begun = len(asked(tmp_path))
             context = browser.new_context()
             page = context.new_page()
             page.goto(f"{address}/")
@@ -94,7 +98,8 @@ def test_a_visitor_meets_the_same_front_end_each_time_and_others_meet_others(tmp
             assert page.request.get(f"{address}/runs/{kept}").status == 200
             whose = [site for site in sites if site.engine.find(kept) is not None]
             assert len(whose) == 1
-            at = {front for front, _ in asked(tmp_path)[begun:]}
+            name = next(cookie["value"] for cookie in context.cookies() if cookie["name"] == "unmask_front")
+            at = asked(tmp_path, name)
             assert at == {whose[0].address.removeprefix("http://")}
             met |= at
             context.close()
@@ -103,7 +108,7 @@ def test_a_visitor_meets_the_same_front_end_each_time_and_others_meet_others(tmp
         assert met == set(fronts)
 
 
-def asked(folder: Path) -> list[tuple[str, str]]:
-    """Return which front end was asked for what, in turn."""
-    lines = (folder / "asked").read_text(encoding="utf-8").splitlines()
-    return [(front, path) for front, _, path in (line.split(" ", 2) for line in lines) if path.startswith(PREFIX)]
+def asked(folder: Path, name: str) -> set[str]:
+    """Return the front ends that were asked for something by the visitor of that name."""
+    lines = (line.split(" ", 2) for line in (folder / "asked").read_text(encoding="utf-8").splitlines())
+    return {front for front, whose, path in lines if whose == name and path.startswith(PREFIX)}

@@ -107,10 +107,19 @@ def test_a_visitor_who_is_gone_leaves_no_run_and_takes_none_of_others(open_engin
     engine = open_engine(max_running=1)
     runs = [engine.submit(NAME, RunRequest("llada", prompt="a", length=4), visitor=visitor) for visitor in ("goes", "stays", "goes")]
     assert gated.entered.acquire(timeout=WAIT_S)
-    engine.leave("goes")
+    engine.end_runs_of("goes")
     gated.permits.release(100)
     assert [finished(run)[-1].reason for run in runs] == ["cancelled", "done", "cancelled"]
     assert runs[0].events_so_far[1].passes == 1  # the pass that was under way
+
+
+def test_a_run_of_nobody_in_particular_is_ended_by_no_name(open_engine: Start_, gated: GatedModel) -> None:
+    engine = open_engine()
+    run = engine.submit(NAME, RunRequest("llada", prompt="a", length=4))
+    for name in (run.id, run.group, ""):
+        engine.end_runs_of(name)
+    gated.permits.release(100)
+    assert finished(run)[-1].reason == "done"
 
 
 def test_a_run_that_still_waits_is_cancelled_without_a_pass(open_engine: Start_, gated: GatedModel) -> None:
